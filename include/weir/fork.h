@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir/fork.h - fork/join with tasks in the caller's frame: the inlined fast paths.
+ *
+ * Threads: all functions are called on the worker `w` itself.
+ * Invariants: forks and joins nest: a frame joins all that it forked, newest first, before it returns.
+ * Source: the split deque of DESIGN section 4, after Le et al. (PPoPP 2013) and Lace (van Dijk, van de Pol 2014); the
+ * protocol is explained in docs/deque.md. Neither path executes an atomic read-modify-write or a fence.
+ */
+#ifndef WEIR_FORK_H
+#define WEIR_FORK_H
+
+#include <weir/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One place in a deque. Atomic: a thief may read it while the owner writes it; top's CAS then rejects what it read. */
+typedef struct weir_slot { weir_task *v; } weir_slot;
+typedef struct weir_atomic_slotp { weir_slot *v; } weir_atomic_slotp;
+
+#define WEIR_LINE_PAIR 128u /* bytes: two cache lines, what the adjacent-line prefetcher moves together */
+
+/* The end of a deque that its owner works on. Positions are slot addresses; they use the low 48 bits. */
+typedef struct weir_deque_end {
+    /* owner writes; a starving thief reads */
+    weir_atomic_slotp bottom; /* next free slot */
+    char pad0[WEIR_LINE_PAIR - sizeof(weir_atomic_slotp)];
+    /* owner reads at each fork and join; owner and thieves write, rarely */
+    weir_atomic_u64 split;   /* thieves may take below this position; a mark above bit 48 sends the owner's pop slow */
+    weir_atomic_slotp limit; /* a push at or above this position goes slow; NULL: always (poisoned) */
+    char pad1[WEIR_LINE_PAIR - sizeof(weir_atomic_u64) - sizeof(weir_atomic_slotp)];
+} weir_deque_end;
+
+/* The part of a worker that the inlined paths need; the rest is private to the library. */
+struct weir_worker {
+    weir_deque_end end;
+    weir_atomic_u64 spawned; /* owner writes: tasks spawned (not forked) by this worker */
+};
+
+#define WEIR_TASK_FORKED UINT64_C(1) /* state: a join will wait for this task */
+
+/* What weir_unfork found; a negative value is an error. */
+enum weir_unfork_result {
+    WEIR_UNFORK_DONE = 0, /* another worker ran the task; its results are in place */
+    WEIR_UNFORK_MINE = 1  /* nobody took it: the caller runs it, as a plain call */
+};
+
+WEIR_API void weir_push_slow(weir_worker *w, weir_task *t);
+WEIR_API int weir_unfork_slow(weir_worker *w, weir_task *t);
+WEIR_API int weir_unfork_shared(weir_worker *w, weir_task *t);
+WEIR_API void weir_run_chain(weir_worker *w, weir_task *t);
+
+/* Puts a task into slot `b`, the bottom of the worker's deque. */
+WEIR_INLINE void weir_push_at(weir_worker *w, weir_task *t, weir_slot *b)
+{
+    WEIR_ATOMIC_STORE(b, t, __ATOMIC_RELAXED); /* published by bottom */
+    /* [DQ1] release: slot and task before bottom; pairs with the acquire of bottom in deque_force(). */
+    WEIR_ATOMIC_STORE(&w->end.bottom, b + 1, __ATOMIC_RELEASE);
+    /* [DQ2] light: bottom before limit; pairs with the heavy fence in deque_force() and last_look(). */
+    WEIR_ATOMIC_LIGHT();
+    /* relaxed: limit carries no data; whoever poisons it sweeps the deque after its heavy fence. */
+    if (WEIR_UNLIKELY(b >= WEIR_ATOMIC_LOAD(&w->end.limit, __ATOMIC_RELAXED)))
+        weir_push_slow(w, t);
+}
+
+WEIR_INLINE void weir_push(weir_worker *w, weir_task *t)
+{
+    weir_push_at(w, t, WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED)); /* relaxed: own word */
+}
+
+/*
+ * Forks a task that lives in the caller's frame: another worker may take it until the caller joins it.
+ * t->run is set by the caller; nothing else need be. `then` is ignored. Never fails: when the deque can't grow, the
+ * task runs at once.
+ */
+WEIR_INLINE void weir_fork(weir_worker *w, weir_task *t)
+{
+    weir_slot *b = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
+    /* relaxed: not yet shared, published by the push. The slot's address is what the join compares with bottom. */
+    WEIR_ATOMIC_STORE(&t->state, (uint64_t)(uintptr_t)b | WEIR_TASK_FORKED, __ATOMIC_RELAXED);
+    weir_push_at(w, t, b);
+}
+
+/*
+ * Ends a fork, for callers that run a task not stolen themselves, as a direct call that the compiler may inline:
+ *     if (weir_unfork(w, &a.task) == WEIR_UNFORK_MINE) a.result = f(w, a.arg);
+ * Otherwise it returns when the task's results are in place (WEIR_UNFORK_DONE). Meanwhile the worker runs only tasks
+ * that the awaited task has made. -EINVAL: `t` was never forked.
+ */
+WEIR_INLINE int weir_unfork(weir_worker *w, weir_task *t)
+{
+    /* relaxed: own frame. A thief or a move of the deque rewrites it: then, or with tasks above it, bottom differs. */
+    uint64_t slot = WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED) - WEIR_TASK_FORKED;
+    weir_slot *b = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
+    if (WEIR_UNLIKELY((uint64_t)(uintptr_t)b != slot + sizeof(weir_slot)))
+        return weir_unfork_slow(w, t);
+    /* [DQ3] release: a thief that reads this bottom sees what was done before; pairs with deque_force(). */
+    WEIR_ATOMIC_STORE(&w->end.bottom, (weir_slot *)(uintptr_t)slot, __ATOMIC_RELEASE);
+    /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
+    WEIR_ATOMIC_LIGHT();
+    /* relaxed: at or above an unmarked split the slot is the owner's alone. */
+    if (WEIR_LIKELY(slot >= WEIR_ATOMIC_LOAD(&w->end.split, __ATOMIC_RELAXED)))
+        return WEIR_UNFORK_MINE;
+    return weir_unfork_shared(w, t);
+}
+
+/*
+ * Joins a forked task: runs it here if nobody took it, else waits for it as weir_unfork does.
+ * Returns 0, or -EINVAL when `t` was never forked.
+ */
+WEIR_INLINE int weir_join(weir_worker *w, weir_task *t)
+{
+    int r = weir_unfork(w, t);
+    if (WEIR_UNLIKELY(r != WEIR_UNFORK_MINE))
+        return r;
+    weir_task *next = t->run(w, t);
+    if (WEIR_UNLIKELY(next != NULL))
+        weir_run_chain(w, next);
+    return 0;
+}
+
+/*
+ * Makes a ready task runnable: it is pushed on the worker's own deque, from where thieves may take it. Never blocks
+ * and never fails: when the deque can't grow, the task runs at once instead.
+ */
+WEIR_INLINE void weir_spawn(weir_worker *w, weir_task *t)
+{
+    /* relaxed: a statistics cell with one writer */
+    WEIR_ATOMIC_STORE(&w->spawned, WEIR_ATOMIC_LOAD(&w->spawned, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+    weir_push(w, t);
+}
+
+/*
+ * Typed fork/join for a function `R name(weir_worker *w, A1 a1, ...)` with one to four arguments, declared before:
+ *     long fib(weir_worker *w, int n);
+ *     WEIR_FORKABLE(fib, long, int)
+ * defines `struct fib_task` (put it in the caller's frame), `fib_fork(w, &t, n)` and `long fib_join(w, &t)`.
+ */
+#define WEIR_FORKABLE(name, R, ...) \
+    WEIR_FORKABLE_PICK_(__VA_ARGS__, WEIR_FORKABLE4_, WEIR_FORKABLE3_, WEIR_FORKABLE2_, WEIR_FORKABLE1_, )(name, R, __VA_ARGS__)
+#define WEIR_FORKABLE_PICK_(a1, a2, a3, a4, pick, ...) pick
+
+#define WEIR_FORKABLE1_(name, R, A1) \
+    WEIR_FORKABLE_(name, R, (A1 a1;), (, A1 a1), (t->a1 = a1;), (, t->a1))
+#define WEIR_FORKABLE2_(name, R, A1, A2) \
+    WEIR_FORKABLE_(name, R, (A1 a1; A2 a2;), (, A1 a1, A2 a2), (t->a1 = a1; t->a2 = a2;), (, t->a1, t->a2))
+#define WEIR_FORKABLE3_(name, R, A1, A2, A3) \
+    WEIR_FORKABLE_(name, R, (A1 a1; A2 a2; A3 a3;), (, A1 a1, A2 a2, A3 a3), \
+                   (t->a1 = a1; t->a2 = a2; t->a3 = a3;), (, t->a1, t->a2, t->a3))
+#define WEIR_FORKABLE4_(name, R, A1, A2, A3, A4) \
+    WEIR_FORKABLE_(name, R, (A1 a1; A2 a2; A3 a3; A4 a4;), (, A1 a1, A2 a2, A3 a3, A4 a4), \
+                   (t->a1 = a1; t->a2 = a2; t->a3 = a3; t->a4 = a4;), (, t->a1, t->a2, t->a3, t->a4))
+
+#define WEIR_UNWRAP_(...) __VA_ARGS__
+#define WEIR_FORKABLE_(name, R, fields, params, sets, args) \
+    struct name##_task { \
+        weir_task task; \
+        R result; \
+        WEIR_UNWRAP_ fields \
+    }; \
+    static weir_task *name##_run(weir_worker *w, weir_task *self) \
+    { \
+        struct name##_task *t = (struct name##_task *)self; \
+        t->result = name(w WEIR_UNWRAP_ args); \
+        return NULL; \
+    } \
+    WEIR_INLINE void name##_fork(weir_worker *w, struct name##_task *t WEIR_UNWRAP_ params) \
+    { \
+        t->task.run = name##_run; \
+        WEIR_UNWRAP_ sets \
+        weir_fork(w, &t->task); \
+    } \
+    WEIR_INLINE R name##_join(weir_worker *w, struct name##_task *t) \
+    { \
+        if (WEIR_LIKELY(weir_unfork(w, &t->task) == WEIR_UNFORK_MINE)) \
+            return name(w WEIR_UNWRAP_ args); \
+        return t->result; \
+    } \
+    struct name##_task
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir/runtime.h - start and stop a runtime, and submit work to it from outside.
+ *
+ * Threads: any thread may call any function here at any time; a handle stays safe to use after the runtime was stopped
+ * (calls then return -ESHUTDOWN) and in a forked child (-EOWNERDEAD).
+ */
+#ifndef WEIR_RUNTIME_H
+#define WEIR_RUNTIME_H
+
+#include <weir/stats.h>
+#include <weir/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIR_WORKERS_MAX 1024u     /* workers in one runtime */
+#define WEIR_RUNTIMES_MAX 64u      /* runtimes in one process at the same time */
+#define WEIR_CAPACITY_MAX (1u << 24) /* entries of an injector or first slots of a deque */
+
+/* In which order a worker looks at the others when it steals. */
+typedef enum weir_steal_order {
+    WEIR_STEAL_RANDOM = 0,  /* a new random start at every sweep */
+    WEIR_STEAL_TOPOLOGY = 1 /* workers that share a cache first, random within each ring of distance */
+} weir_steal_order;
+
+/* When a push makes tasks visible to thieves. */
+typedef enum weir_publish_mode {
+    WEIR_PUBLISH_ON_DEMAND = 0, /* private until somebody is hungry: needs membarrier */
+    WEIR_PUBLISH_ALWAYS = 1     /* plain Chase-Lev: chosen by itself where membarrier is missing */
+} weir_publish_mode;
+
+typedef struct weir_config {
+    uint32_t size;           /* set by weir_config_init; refused (-EINVAL) if it is not the library's */
+    uint32_t workers;        /* 1 to WEIR_WORKERS_MAX. Default: CPUs this process may use (affinity and cgroup quota).
+                                Environment: WEIR_WORKERS */
+    uint32_t queue_capacity; /* injector entries, rounded up to a power of two, 1 to WEIR_CAPACITY_MAX.
+                                Default 1024. WEIR_QUEUE_CAPACITY */
+    uint32_t deque_capacity; /* first slots of each deque, rounded up to a power of two, 2 to WEIR_CAPACITY_MAX.
+                                Default 1024. WEIR_DEQUE_CAPACITY */
+    size_t stack_size;       /* bytes of stack per worker, at least 64 KiB; pages are used on demand. Default 8 MiB.
+                                WEIR_STACK_SIZE */
+    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000. Default in
+                                docs/decisions/. WEIR_SPIN_US */
+    uint32_t pin;            /* 1: worker i is bound to the i-th usable CPU (modulo their number). Default 0. WEIR_PIN */
+    weir_steal_order steal_order;   /* Default random. WEIR_STEAL_ORDER=random|topology */
+    weir_publish_mode publish_mode; /* Default on demand. WEIR_PUBLISH=demand|always */
+    uint32_t guests;         /* threads that may run tasks as callers at once (WEIR_RUN_IN_CALLER), 0 to 64. Default 4 */
+    const char *name;        /* thread names are "name/0", ...; at most 9 bytes. Copied. Default "weir" */
+} weir_config;
+
+/*
+ * Fills in the defaults for this machine, changed by the WEIR_* environment variables named above.
+ * -EINVAL: NULL, or an environment variable with a value that makes no sense (weir_config_error names it).
+ */
+WEIR_API int weir_config_init(weir_config *c);
+/* The name of the field or environment variable that made the calling thread's last weir_config_init or weir_start
+ * return -EINVAL, or NULL. Static storage. */
+WEIR_API const char *weir_config_error(void);
+
+/*
+ * Starts a runtime. config: NULL for defaults. *rt is written on success only; give it back with weir_stop.
+ * -EINVAL: rt NULL or a bad config field (weir_config_error names it). -ENOMEM. -EAGAIN: threads can't be created.
+ * -EMFILE: WEIR_RUNTIMES_MAX runtimes are running.
+ */
+WEIR_API int weir_start(weir_runtime **rt, const weir_config *config) WEIR_MUST_USE;
+
+typedef enum weir_stop_mode {
+    WEIR_DRAIN = 0,  /* run everything that was accepted and all that it leads to, then stop */
+    WEIR_DISCARD = 1 /* finish tasks that have begun (and what they join); drop and count the others */
+} weir_stop_mode;
+
+/*
+ * Stops a runtime: refuses submits at once, drains or discards, joins the threads and frees everything.
+ * deadline: absolute CLOCK_MONOTONIC time in ns, or WEIR_FOREVER.
+ * -ETIMEDOUT: the deadline passed first; the runtime stays closed to submits and goes on, and weir_stop may be called
+ * again, with either mode. -EDEADLK: called on one of its own workers. -EALREADY: another thread is stopping it.
+ * -EINVAL, -ESHUTDOWN (was stopped before), -EOWNERDEAD.
+ */
+WEIR_API int weir_stop(weir_runtime *rt, weir_stop_mode mode, uint64_t deadline);
+/* The same, and the runtime's last totals in *last (size set by the caller) when it returns 0. last may be NULL. */
+WEIR_API int weir_stop_stats(weir_runtime *rt, weir_stop_mode mode, uint64_t deadline, weir_stats *last);
+
+/* What a submit does when the injector is full. */
+typedef enum weir_policy {
+    WEIR_TRY = 0,          /* -EAGAIN at once */
+    WEIR_BLOCK = 1,        /* sleep until there is room */
+    WEIR_BLOCK_UNTIL = 2,  /* the same, -ETIMEDOUT at the deadline */
+    WEIR_RUN_IN_CALLER = 3 /* run the task on this thread, as a guest worker; sleeps if all guests are taken */
+} weir_policy;
+
+/*
+ * Submits a ready task. deadline: absolute CLOCK_MONOTONIC ns, used by WEIR_BLOCK_UNTIL only.
+ * On one of the runtime's own workers a blocking policy never blocks: the task goes to the worker's deque when the
+ * injector is full. On success the task is the runtime's until its `run` is called; on failure nothing changed.
+ * -EINVAL (NULL, bad policy, a task that owes completions), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
+ */
+WEIR_API int weir_submit(weir_runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline) WEIR_MUST_USE;
+/*
+ * Submits tasks[0] to tasks[n-1] in order. *accepted (may be NULL): how many were taken, a prefix; the rest is
+ * untouched. Returns 0 when all were taken, else as weir_submit.
+ */
+WEIR_API int weir_submit_batch(weir_runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy,
+                               uint64_t deadline, size_t *accepted);
+
+/*
+ * Runs fn(w, arg) on a worker and waits until it has returned. On one of the runtime's own workers: a plain call.
+ * 0, -EINVAL, -ESHUTDOWN, -EOWNERDEAD, -ECANCELED (a discarding stop came before it began), -EDEADLK (called on a
+ * worker of another runtime).
+ */
+WEIR_API int weir_call(weir_runtime *rt, void (*fn)(weir_worker *w, void *arg), void *arg);
+
+/* Number of CPUs that this process may really use: affinity and cgroup quotas with all ancestors, at least 1. */
+WEIR_API unsigned weir_usable_cpus(void);
+/* CLOCK_MONOTONIC now, in ns: what deadlines are made of. */
+WEIR_API uint64_t weir_now(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir/stats.h - what the workers did: counts per worker and in total.
+ *
+ * Threads: any thread may read at any time. Counts are single-writer cells, read without stopping anyone: each is
+ * exact up to the moment it was read, and they are not a snapshot of one instant.
+ */
+#ifndef WEIR_STATS_H
+#define WEIR_STATS_H
+
+#include <weir/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weir_counts {
+    uint64_t tasks_run;      /* tasks run by a scheduling decision; a forked task that its own join called is a call */
+    uint64_t tasks_spawned;  /* tasks made runnable on this worker other than by fork */
+    uint64_t tasks_skipped;  /* tasks of a cancelled scope that were not begun */
+    uint64_t tasks_discarded;/* tasks dropped by a stop that was asked to discard */
+    uint64_t steals;         /* tasks taken from other workers' deques */
+    uint64_t steal_fails;    /* attempts that found nothing or lost the race */
+    uint64_t forced;         /* times this worker published another one's private tasks */
+    uint64_t parks;          /* times the worker went to sleep */
+    uint64_t wakes;          /* wake-ups this worker (in the total: anybody) sent */
+    uint64_t injected;       /* tasks taken from the injector */
+    uint64_t rejected;       /* submits refused because the injector was full (total only) */
+    uint64_t submitted;      /* submits accepted from outside (total only) */
+} weir_counts;
+
+typedef struct weir_stats {
+    uint32_t size;           /* set by the caller: sizeof(struct weir_stats) */
+    uint32_t workers;        /* workers of the runtime */
+    uint64_t queue_depth;    /* tasks in the injector now */
+    uint64_t queue_capacity; /* tasks the injector can hold */
+    uint32_t parked;         /* workers asleep now */
+    uint32_t reserved;
+    weir_counts total;
+} weir_stats;
+
+/*
+ * Reads the totals. `s->size` must be sizeof(weir_stats).
+ * per_worker: NULL, or room for `n` records, filled for workers 0 to min(n, workers) - 1.
+ * Errors: -EINVAL, -ESHUTDOWN (the runtime was stopped), -EOWNERDEAD (this process is a fork of the runtime's).
+ */
+WEIR_API int weir_stats_read(weir_runtime *rt, weir_stats *s, weir_counts *per_worker, uint32_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

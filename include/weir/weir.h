@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir/weir.h - everything: include this one.
+ */
+#ifndef WEIR_WEIR_H
+#define WEIR_WEIR_H
+
+#include <weir/base.h>
+#include <weir/fork.h>
+#include <weir/runtime.h>
+#include <weir/stats.h>
+#include <weir/task.h>
+
+#endif
