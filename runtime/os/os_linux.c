@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * os_linux.c - the contract of os.h on Linux: futex, membarrier, clock, memory and threads.
+ *
+ * Threads: as os.h; the only state is one cached address per thread.
+ * Invariants: a block's size alone decides whether it is a mapping or heap memory, so os_free() needs no header.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os/os.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "os/os_fault.h"
+#include "os/sanitizer.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+#define THREAD_NAME_SIZE 16u                 /* bytes with the final zero: the kernel's limit */
+#define STACK_LOW_GUESS ((uintptr_t)1 << 16) /* bytes below the current frame, if the stack's bounds are unknown */
+
+/* Blocks of this many bytes are mapped, so that freeing them gives the memory back; AddressSanitizer sees heap only. */
+#ifdef WEIR_ASAN
+#define MAP_MIN SIZE_MAX
+#else
+#define MAP_MIN ((size_t)1 << 20)
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#define RELAX_INSTRUCTION "pause"
+#elif defined(__aarch64__)
+#define RELAX_INSTRUCTION "isb"
+#else
+#define RELAX_INSTRUCTION ""
+#endif
+
+static _Thread_local uintptr_t stack_low; /* 0: not looked up yet */
+
+/* --- sleeping and waking --- */
+
+int os_futex_wait(weir_atomic_u32 *word, uint32_t expected, uint64_t deadline)
+{
+    struct timespec until = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
+    const struct timespec *timeout = deadline == OS_FOREVER ? NULL : &until;
+
+    if (os_fault(OS_FAULT_FUTEX_SPURIOUS))
+        return 0;
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, timeout, NULL,
+                FUTEX_BITSET_MATCH_ANY) == -1 && errno == ETIMEDOUT)
+        return -ETIMEDOUT;
+    return 0; /* woken, another value, or a signal */
+}
+
+int os_futex_wake(weir_atomic_u32 *word, int n)
+{
+    long woken = syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL, NULL, 0);
+
+    return woken > 0 ? (int)woken : 0;
+}
+
+/* --- the asymmetric fence --- */
+
+bool os_membarrier_init(void)
+{
+    if (os_fault(OS_FAULT_MEMBARRIER))
+        return false;
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* The registration is gone where a kernel does not hand it on to a forked child. */
+static COLD void membarrier_again(void)
+{
+    bool fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+                  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+
+    weir_assert(fenced); /* the caller's os_membarrier_init() said true */
+    (void)fenced;
+}
+
+void os_membarrier(void)
+{
+    if (UNLIKELY(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0))
+        membarrier_again();
+}
+
+/* --- time --- */
+
+uint64_t os_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+void os_relax(void)
+{
+    __asm__ __volatile__(RELAX_INSTRUCTION ::: "memory");
+}
+
+void os_yield(void)
+{
+    sched_yield();
+}
+
+/* --- memory --- */
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t round_up(size_t n, size_t to)
+{
+    return (n + to - 1) & ~(to - 1);
+}
+
+/* A mapping is zeroed and aligned to a page; for more, map too much and cut off both ends. */
+static void *map(size_t size, size_t align)
+{
+    size_t page = page_size();
+    size_t want = round_up(size, page);
+    size_t extra = align > page ? align - page : 0;
+    char *p = mmap(NULL, want + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t head;
+
+    if (p == MAP_FAILED)
+        return NULL;
+    head = round_up((uintptr_t)p, align) - (uintptr_t)p;
+    if (head > 0)
+        munmap(p, head);
+    if (extra > head)
+        munmap(p + head + want, extra - head);
+    return p + head;
+}
+
+void *os_alloc(size_t size, size_t align)
+{
+    void *p;
+
+    if (os_fault(OS_FAULT_ALLOC) || size > PTRDIFF_MAX - align)
+        return NULL;
+    if (size >= MAP_MIN)
+        return map(size, align);
+    p = aligned_alloc(align, round_up(size, align));
+    if (p)
+        memset(p, 0, size);
+    return p;
+}
+
+void os_free(void *p, size_t size)
+{
+    if (!p || size < MAP_MIN)
+        free(p);
+    else
+        munmap(p, round_up(size, page_size()));
+}
+
+/* --- threads --- */
+
+/* All but those that a thread raises by a fault of its own: blocked, these kill without asking the program's handler. */
+static void signals_to_block(sigset_t *set)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
+    sigfillset(set);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        sigdelset(set, own[i]);
+}
+
+static int attr_bind(pthread_attr_t *attr, int cpu)
+{
+    size_t cpus = (size_t)cpu + 1;
+    size_t size = CPU_ALLOC_SIZE(cpus);
+    cpu_set_t *set = CPU_ALLOC(cpus);
+    int err;
+
+    if (!set)
+        return ENOMEM;
+    CPU_ZERO_S(size, set);
+    CPU_SET_S((size_t)cpu, size, set);
+    err = pthread_attr_setaffinity_np(attr, size, set);
+    CPU_FREE(set);
+    return err;
+}
+
+static int attr_fill(pthread_attr_t *attr, size_t stack, int cpu)
+{
+    size_t least = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    int err = pthread_attr_setstacksize(attr, round_up(stack < least ? least : stack, page_size()));
+
+    return err == 0 && cpu >= 0 ? attr_bind(attr, cpu) : err;
+}
+
+/* Best effort: a thread without a name works as well. */
+static void thread_name(pthread_t id, const char *name)
+{
+    char cut[THREAD_NAME_SIZE] = {0};
+
+    for (size_t i = 0; i < THREAD_NAME_SIZE - 1 && name[i]; i++)
+        cut[i] = name[i];
+    pthread_setname_np(id, cut);
+}
+
+int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    sigset_t block, before;
+    int err;
+
+    if (os_fault(OS_FAULT_THREAD))
+        return -EAGAIN;
+    if (pthread_attr_init(&attr) != 0)
+        return -ENOMEM;
+    err = attr_fill(&attr, stack, cpu);
+    if (err == 0) {
+        signals_to_block(&block);
+        pthread_sigmask(SIG_SETMASK, &block, &before); /* the new thread inherits it */
+        err = pthread_create(&t->id, &attr, fn, arg);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&attr);
+    if (err == 0)
+        thread_name(t->id, name);
+    return err == 0 || err == EAGAIN || err == ENOMEM ? -err : -EINVAL;
+}
+
+void os_thread_join(struct os_thread *t)
+{
+    pthread_join(t->id, NULL);
+}
+
+static COLD uintptr_t stack_low_slow(void)
+{
+    pthread_attr_t attr;
+    void *low = NULL;
+    size_t size = 0;
+
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        pthread_attr_getstack(&attr, &low, &size);
+        pthread_attr_destroy(&attr);
+    }
+    stack_low = low ? (uintptr_t)low : (uintptr_t)__builtin_frame_address(0) - STACK_LOW_GUESS;
+    return stack_low;
+}
+
+uintptr_t os_stack_low(void)
+{
+    return LIKELY(stack_low != 0) ? stack_low : stack_low_slow();
+}
