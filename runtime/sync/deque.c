@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * deque.c - the slow paths of the owner, the thieves' side, and the move from buffer to buffer.
+ *
+ * Threads and invariants: see deque.h. Source: Le et al. (PPoPP 2013); DESIGN section 4.
+ */
+#include "sync/deque.h"
+
+#include <errno.h>
+
+#include "os/os.h"
+
+/*
+ * split:  63..48 revoker + 1, or 0: no mark | 47..0 position
+ * Positions are user-space addresses below 2^48 (buffer_new() checks).
+ */
+#define MARK_SHIFT 48
+#define POSITION_MASK ((UINT64_C(1) << MARK_SHIFT) - 1)
+#define SPLIT_NOTHING UINT64_C(0) /* the deque is moving: nothing public, nothing to force */
+#define STEP sizeof(weir_slot)
+
+static_assert(offsetof(struct deque, end) == offsetof(struct weir_worker, end), "a worker begins with its deque");
+static_assert(offsetof(struct deque, spawned) == offsetof(struct weir_worker, spawned), "weir_spawn() counts here");
+static_assert(offsetof(struct deque, top) % LINE_PAIR == 0, "top has its own lines");
+
+static uint64_t position_of(uint64_t split)
+{
+    return split & POSITION_MASK;
+}
+
+static uint64_t position(const weir_slot *slot)
+{
+    return (uint64_t)(uintptr_t)slot;
+}
+
+static weir_slot *slot_at(uint64_t pos)
+{
+    return (weir_slot *)(uintptr_t)pos;
+}
+
+/* The position that halves [from, to), rounded up. */
+static uint64_t half_way(uint64_t from, uint64_t to)
+{
+    return from + ((to - from) / STEP + 1) / 2 * STEP;
+}
+
+static struct deque_buffer *buffer_new(uint32_t capacity)
+{
+    size_t bytes = sizeof(struct deque_buffer) + (size_t)capacity * sizeof(weir_slot);
+    struct deque_buffer *buffer = os_alloc(bytes, CACHE_LINE);
+    if (buffer == NULL)
+        return NULL;
+    if ((position(buffer->slots) + (uint64_t)capacity * STEP) >> MARK_SHIFT != 0) {
+        os_free(buffer, bytes);
+        return NULL;
+    }
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    return buffer;
+}
+
+static void buffer_reclaim(struct rcu_node *node)
+{
+    struct deque_buffer *buffer = CONTAINER_OF(node, struct deque_buffer, rcu);
+    os_free(buffer, buffer->bytes);
+}
+
+/* --- owner ---------------------------------------------------------------------------------------------------- */
+
+static weir_slot *bottom_of(const struct deque *d)
+{
+    return atom_load(&d->end.bottom, memory_order_relaxed); /* relaxed: the owner reads its own word */
+}
+
+static void set_bottom(struct deque *d, weir_slot *b)
+{
+    /* [DQ1] release: a revoker that reads this bottom sees every slot below it; pairs with acquire in deque_force(). */
+    atom_store(&d->end.bottom, b, memory_order_release);
+}
+
+/* The owner's last slot was public: both sides may want it. Leaves the deque empty. */
+static weir_task *pop_last(struct deque *d, weir_slot *b, uint64_t top)
+{
+    uint64_t pos = position(b);
+    bool mine = top == pos &&
+                /* [DQ5] seq_cst: owner and thieves agree on who takes the last task; pairs with deque_steal(). */
+                atom_cas(&d->top, &top, pos + STEP, memory_order_seq_cst, memory_order_relaxed);
+    /* top is pos + STEP now, so all below is gone; a revoker's mark, if any, is overwritten and its CAS fails. */
+    /* [DQ6] release: keeps split and bottom in step for revokers; pairs with acquire in deque_force(). */
+    atom_store(&d->end.split, pos + STEP, memory_order_release);
+    set_bottom(d, b + 1);
+    return mine ? atom_load(b, memory_order_relaxed) : NULL; /* relaxed: the owner wrote it */
+}
+
+/* Where to lower split to so that pos becomes private: the middle, with at least the slot at top left public. */
+static uint64_t lowered_split(const struct deque *d, uint64_t top, uint64_t pos)
+{
+    if (d->always_public || top == pos)
+        return pos;
+    return top + STEP + (pos - top - STEP) / (2 * STEP) * STEP;
+}
+
+/*
+ * bottom is b already, and b is not known to be private. Either a revoker has marked split (it is hungry: give it half),
+ * or b is public: lower split to the middle, so that the next pops are fast again, then see how far thieves came.
+ */
+static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
+{
+    uint64_t pos = position(b);
+    for (;;) {
+        uint64_t split = atom_load(&d->end.split, memory_order_relaxed); /* relaxed: only the CAS below decides */
+        uint64_t public_end = position_of(split);
+        if (pos >= public_end) {
+            if (split == public_end)
+                return atom_load(b, memory_order_relaxed); /* the revoker is through and left b to us */
+            /* [DQ7] release: the slots in the given half; pairs with the acquire of split in deque_steal(). */
+            if (atom_cas(&d->end.split, &split, half_way(public_end, pos), memory_order_acq_rel, memory_order_relaxed))
+                return atom_load(b, memory_order_relaxed);
+            continue;
+        }
+        uint64_t top = atom_load(&d->top, memory_order_relaxed); /* relaxed: a guess, checked after the fence */
+        if (top > pos)
+            return pop_last(d, b, top); /* top never returns: the deque is empty */
+        uint64_t keep = lowered_split(d, top, pos);
+        /* [DQ8] seq_cst: part of the store-load below; pairs with the load of split in deque_steal(). */
+        if (!atom_cas(&d->end.split, &split, keep, memory_order_seq_cst, memory_order_relaxed))
+            continue;
+        /* [DQ9] forbids: owner lowers split, then misses a new top, while a thief that read that top misses split. */
+        atom_fence(memory_order_seq_cst);
+        top = atom_load(&d->top, memory_order_relaxed); /* relaxed: ordered by the fence */
+        if (top < keep)
+            return atom_load(b, memory_order_relaxed);
+        if (top >= pos)
+            return pop_last(d, b, top);
+        /* Thieves came past `keep` and one may be at `top` now: that slot stays public, what lies above is ours. */
+        uint64_t now = keep;
+        do {
+            if (atom_cas(&d->end.split, &now, top + STEP, memory_order_acq_rel, memory_order_relaxed)) /* [DQ7] */
+                return atom_load(b, memory_order_relaxed);
+        } while (position_of(now) == keep);
+    }
+}
+
+weir_task *deque_pop(struct deque *d)
+{
+    weir_slot *b = bottom_of(d) - 1;
+    set_bottom(d, b); /* [DQ3] */
+    /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
+    atom_light();
+    /* relaxed: at or above an unmarked split the slot is the owner's alone. */
+    if (LIKELY(position(b) >= atom_load(&d->end.split, memory_order_relaxed)))
+        return atom_load(b, memory_order_relaxed);
+    return pop_slow(d, b);
+}
+
+weir_task *deque_pop_lowered(struct deque *d)
+{
+    return pop_slow(d, bottom_of(d));
+}
+
+bool deque_is_full(const struct deque *d)
+{
+    return bottom_of(d) > d->last;
+}
+
+void deque_publish(struct deque *d)
+{
+    uint64_t bottom = position(bottom_of(d));
+    uint64_t split = atom_load(&d->end.split, memory_order_relaxed); /* relaxed: the CAS decides */
+    for (;;) {
+        uint64_t from = position_of(split);
+        uint64_t to = d->always_public ? bottom : half_way(from, bottom);
+        if (to <= from && split == from)
+            return;
+        /* [DQ7] release: the slots below `to`; pairs with the acquire of split in deque_steal(). */
+        if (atom_cas(&d->end.split, &split, to, memory_order_acq_rel, memory_order_relaxed))
+            return;
+    }
+}
+
+void deque_clear_poison(struct deque *d)
+{
+    /* relaxed: the caller's fence orders it before its second look at the sleepers. */
+    if (!d->always_public)
+        atom_store(&d->end.limit, d->last, memory_order_relaxed);
+}
+
+uint64_t deque_position(const struct deque *d)
+{
+    return d->origin + (uint64_t)(bottom_of(d) - d->buffer->slots);
+}
+
+/* Forked tasks know their slot (weir_unfork compares it with bottom): tells those that have moved. */
+static void retell_slots(weir_slot *slots, uint64_t live)
+{
+    for (uint64_t i = 0; i < live; i++) {
+        weir_task *t = atom_load(&slots[i], memory_order_relaxed); /* relaxed, all: private to the owner here */
+        if (atom_load(&t->state, memory_order_relaxed) & WEIR_TASK_FORKED)
+            atom_store(&t->state, position(&slots[i]) | WEIR_TASK_FORKED, memory_order_relaxed);
+    }
+}
+
+static uint32_t fitting_capacity(const struct deque *d, uint64_t live)
+{
+    uint32_t capacity = d->buffer->capacity;
+    if (live > capacity / 2)
+        return capacity * 2;
+    while (capacity > d->first_capacity && live < capacity / 8)
+        capacity /= 2;
+    return capacity;
+}
+
+static void adopt(struct deque *d, struct deque_buffer *buffer, uint64_t live)
+{
+    d->buffer = buffer;
+    d->last = buffer->slots + buffer->capacity - 1;
+    set_bottom(d, buffer->slots + live);
+}
+
+bool deque_relocate(struct deque *d)
+{
+    struct deque_buffer *old = d->buffer;
+    weir_slot *b = bottom_of(d);
+    /* relaxed: a guess at the number of live tasks; it can only shrink */
+    uint64_t live = (position(b) - atom_load(&d->top, memory_order_relaxed)) / STEP;
+    uint32_t capacity = fitting_capacity(d, live);
+    struct deque_buffer *new = capacity > DEQUE_CAPACITY_MAX ? NULL : buffer_new(capacity);
+    if (new == NULL)
+        return false;
+    /* From here nobody finds anything public, and a revoker's CAS fails. [DQ10] seq_cst, with the fence below: like
+     * [DQ9]; pairs with the load of split in deque_steal(). */
+    atom_xchg(&d->end.split, SPLIT_NOTHING, memory_order_seq_cst);
+    uint64_t top = atom_load(&d->top, memory_order_relaxed); /* relaxed: the CAS below decides */
+    do {
+        live = (position(b) - top) / STEP;
+        for (uint64_t i = 0; i < live; i++) {
+            weir_task *t = atom_load(slot_at(top) + i, memory_order_relaxed); /* relaxed: the owner wrote it */
+            atom_store(&new->slots[i], t, memory_order_relaxed);              /* relaxed: published with split */
+        }
+        /* A thief that read the old top fails; one that reads the new top has split == NOTHING before it.
+         * [DQ11] release: SPLIT_NOTHING before the new top; pairs with the acquire of top in deque_steal(). */
+    } while (!atom_cas_weak(&d->top, &top, position(new->slots), memory_order_acq_rel, memory_order_relaxed));
+    d->origin += (uint64_t)(slot_at(top) - old->slots);
+    adopt(d, new, live);
+    retell_slots(new->slots, live);
+    /* relaxed: the old limit means nothing any more; the next push goes slow and sets a new one. */
+    atom_store(&d->end.limit, NULL, memory_order_relaxed);
+    /* [DQ6] release: a revoker that reads this split sees the new bottom; pairs with acquire in deque_force(). */
+    atom_store(&d->end.split, position(new->slots), memory_order_release);
+    rcu_retire(&old->rcu, buffer_reclaim);
+    return true;
+}
+
+void deque_shrink(struct deque *d)
+{
+    if (d->buffer->capacity > d->first_capacity)
+        (void)deque_relocate(d); /* without memory it stays as large as it is */
+}
+
+/* --- thief ---------------------------------------------------------------------------------------------------- */
+
+enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, weir_task **out)
+{
+    /* [DQ11] acquire: what preceded this top; pairs with release in deque_relocate() and with other thieves' CAS. */
+    uint64_t top = atom_load(&d->top, memory_order_acquire);
+    /* [DQ9] forbids: see pop_slow(). */
+    atom_fence(memory_order_seq_cst);
+    /* [DQ7] acquire: the slots below split and the tasks in them; pairs with the owner's and the revokers' CAS. */
+    uint64_t split = position_of(atom_load(&d->end.split, memory_order_acquire));
+    if (top >= split)
+        return STEAL_EMPTY;
+    weir_task *t = atom_load(slot_at(top), memory_order_relaxed); /* relaxed: used only if the CAS succeeds */
+    /* [DQ12] acquire: while top stands, the deque holds what its owner made since it set this word; pairs with the
+     * release in worker_serve(). */
+    if (guard != NULL && atom_load(guard->word, memory_order_acquire) != guard->value)
+        return STEAL_EMPTY;
+    /* [DQ5] seq_cst: one taker per position; pairs with pop_last() and other thieves. */
+    if (!atom_cas(&d->top, &top, top + STEP, memory_order_seq_cst, memory_order_relaxed))
+        return STEAL_LOST;
+    *out = t;
+    return STEAL_OK;
+}
+
+enum force_result deque_force(struct deque *d, uint32_t id)
+{
+    /* [DQ6] acquire: bottom belongs to this split or a later one; pairs with pop_last() and deque_relocate(). */
+    uint64_t split = atom_load(&d->end.split, memory_order_acquire);
+    if (split != position_of(split))
+        return FORCE_LOST;
+    /* [DQ1] acquire: the slots below bottom; pairs with weir_push() and set_bottom(). */
+    if (split == SPLIT_NOTHING || position(atom_load(&d->end.bottom, memory_order_acquire)) <= split)
+        return FORCE_NOTHING;
+    uint64_t marked = split | (uint64_t)(id + 1) << MARK_SHIFT;
+    /* [DQ6] acq_rel, as the load above. */
+    if (!atom_cas(&d->end.split, &split, marked, memory_order_acq_rel, memory_order_relaxed))
+        return FORCE_LOST;
+    /* [DQ4] heavy: from here on the owner either sees the mark or its bottom is visible below; pairs with the light
+     * fences in weir_push(), weir_unfork() and deque_pop(). */
+    os_membarrier();
+    uint64_t bottom = position(atom_load(&d->end.bottom, memory_order_acquire)); /* [DQ1] */
+    uint64_t to = bottom > split ? half_way(split, bottom) : split;
+    /* [DQ7] release: passes on the slots that bottom's acquire made visible; pairs with deque_steal(). */
+    if (!atom_cas(&d->end.split, &marked, to, memory_order_acq_rel, memory_order_relaxed))
+        return FORCE_LOST;
+    return to > split ? FORCE_PUBLISHED : FORCE_NOTHING;
+}
+
+void deque_poison(struct deque *d)
+{
+    /* relaxed: a hint; where it must not be missed (idle.c) fences stand around it. Read first: keep the line shared. */
+    if (atom_load(&d->end.limit, memory_order_relaxed) != NULL)
+        atom_store(&d->end.limit, NULL, memory_order_relaxed);
+}
+
+bool deque_has_public(struct deque *d)
+{
+    /* relaxed: a look; who must not miss anything has fenced before (idle.c) */
+    return atom_load(&d->top, memory_order_relaxed) <
+           position_of(atom_load(&d->end.split, memory_order_relaxed));
+}
+
+bool deque_has_any(struct deque *d)
+{
+    /* relaxed: as above; during a move the two may come from different buffers, and a wrong yes only costs a look */
+    return atom_load(&d->top, memory_order_relaxed) < position(atom_load(&d->end.bottom, memory_order_relaxed));
+}
+
+/* --- lifecycle ------------------------------------------------------------------------------------------------ */
+
+int deque_init(struct deque *d, uint32_t capacity, bool always_public)
+{
+    struct deque_buffer *buffer = buffer_new(capacity);
+    if (buffer == NULL)
+        return -ENOMEM;
+    d->first_capacity = capacity;
+    d->always_public = always_public;
+    d->origin = 0;
+    /* relaxed: the deque is not shared yet */
+    atom_store(&d->spawned, UINT64_C(0), memory_order_relaxed);
+    atom_store(&d->top, position(buffer->slots), memory_order_relaxed);
+    atom_store(&d->end.split, position(buffer->slots), memory_order_relaxed);
+    adopt(d, buffer, 0);
+    atom_store(&d->end.limit, always_public ? NULL : d->last, memory_order_relaxed);
+    return 0;
+}
+
+void deque_destroy(struct deque *d)
+{
+    os_free(d->buffer, d->buffer->bytes);
+    d->buffer = NULL;
+}

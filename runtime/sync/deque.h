@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * deque.h - a Chase-Lev deque with a private end: the owner works without fences, thieves take from the public end.
+ *
+ * Threads: push and unfork are inlined in weir/fork.h; they and the functions marked "owner" belong to the deque's
+ * worker. deque_steal, deque_force, deque_poison and the two looks may be called by any registered reader (rcu.h) that
+ * is online.
+ *
+ * Invariants (positions are slot addresses; 0 in `split` means "nothing public"):
+ *  I1  top <= split <= bottom, except for moments inside the owner's slow pop and a relocation.
+ *  I2  [top, split) is public: taken by a CAS on top only. [split, bottom) is private to the owner.
+ *  I3  A position that was public leaves the public part in two ways: top passes it, or the owner lowers split below it,
+ *      fences and then finds top still lower than the new split (so no thief can be on its way to it).
+ *  I4  A slot address never returns into `top` while a thief that read it is online: a deque that reaches the end of its
+ *      buffer moves into another one, and the old one is retired through RCU. So the CAS on top knows no ABA.
+ *  I5  A mark in split (revoker + 1 in the top 16 bits) is larger than every position: the owner's pop goes slow.
+ *
+ * Source: Le, Pop, Cohen, Zappa Nardelli (PPoPP 2013) for the public end; DESIGN section 4 for the private end. The
+ * argument for each fence is in docs/deque.md.
+ */
+#ifndef WEIR_DEQUE_H
+#define WEIR_DEQUE_H
+
+#include <weir/fork.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
+#include "os/rcu.h"
+
+#define DEQUE_CAPACITY_MAX (1u << 26) /* slots: 512 MiB of queue, where a flood runs inline instead */
+
+struct deque_buffer {
+    struct rcu_node rcu;
+    size_t bytes;     /* of the whole block */
+    uint32_t capacity;
+    weir_slot slots[];
+};
+
+struct deque {
+    weir_deque_end end;              /* bottom (owner writes), split and limit: see weir/fork.h */
+    weir_atomic_u64 spawned;         /* counted by weir_spawn(): same place as in struct weir_worker */
+    char pad0[LINE_PAIR - sizeof(weir_atomic_u64)];
+    /* thieves write, all read */
+    weir_atomic_u64 top;             /* next position to steal */
+    char pad1[LINE_PAIR - sizeof(weir_atomic_u64)];
+    /* owner only */
+    struct deque_buffer *buffer;
+    weir_slot *last;                 /* last slot of the buffer: a push there moves the deque */
+    uint64_t origin;                 /* logical position of slots[0]; grows with every move */
+    uint32_t first_capacity;
+    bool always_public;              /* plain Chase-Lev: every push publishes */
+};
+
+enum steal_result { STEAL_OK, STEAL_EMPTY, STEAL_LOST };
+enum force_result { FORCE_PUBLISHED, FORCE_NOTHING, FORCE_LOST };
+
+/* A condition on the victim under which a steal may succeed: *word == value (leapfrogging, see wait.c). */
+struct steal_guard {
+    weir_atomic_ptr *word;
+    const void *value;
+};
+
+/* capacity: first slots, a power of two >= 2. 0 or -ENOMEM. */
+int deque_init(struct deque *d, uint32_t capacity, bool always_public) MUST_USE;
+/* Owner's thread or after its end; no thief is online on it any more. */
+void deque_destroy(struct deque *d);
+
+/* Owner: takes the newest task, or NULL. */
+weir_task *deque_pop(struct deque *d) MUST_USE;
+/* Owner: the rest of a pop whose decrement of bottom weir_unfork() has made. */
+weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
+/* Owner, after a push: true if the push filled the last slot, so that deque_relocate() must make room. */
+bool deque_is_full(const struct deque *d);
+/* Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, unchanged. */
+bool deque_relocate(struct deque *d);
+/* Owner, before it parks: gives back a buffer that a burst has grown. */
+void deque_shrink(struct deque *d);
+/* Owner: publishes half of the private part, rounded up (all of it where every push publishes). */
+void deque_publish(struct deque *d);
+/* Owner: lets pushes be fast again; the caller then fences and looks for sleepers once more. */
+void deque_clear_poison(struct deque *d);
+/* Owner: logical bottom; grows and shrinks with push and pop, comparable across moves. */
+uint64_t deque_position(const struct deque *d);
+
+/* Thief: takes the oldest public task. guard: NULL, or what must hold when it is taken. */
+enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, weir_task **out) MUST_USE;
+/* Thief: publishes half of the owner's private part behind its back. id: the calling worker, unique. */
+enum force_result deque_force(struct deque *d, uint32_t id);
+/* Thief: makes the owner's next push go slow, where it publishes and looks for sleepers. */
+void deque_poison(struct deque *d);
+/* Any: whether something public is there. */
+bool deque_has_public(struct deque *d);
+/* Any: whether anything is there, private part included (reads the owner's line: for starving thieves only). */
+bool deque_has_any(struct deque *d);
+
+#endif
