@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.c - defaults, environment variables and limits of weir_config.
+ *
+ * Threads: any; the name of the last bad field is kept per thread.
+ */
+#include "api/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "os/topology.h"
+
+#define DEFAULT_QUEUE_CAPACITY 1024u
+#define DEFAULT_DEQUE_CAPACITY 1024u
+#define DEFAULT_STACK_SIZE (8u << 20)
+#define DEFAULT_SPIN_US 50u /* about twice a futex wake-up: bench `wake`, docs/decisions/0004 */
+#define DEFAULT_GUESTS 4u
+#define STACK_SIZE_MIN (64u << 10)
+#define STACK_SIZE_MAX (1u << 30)
+#define SPIN_US_MAX 1000000u
+#define GUESTS_MAX 64u
+#define NAME_MAX_LENGTH 9u
+
+static _Thread_local const char *bad_field;
+
+const char *weir_config_error(void)
+{
+    return bad_field;
+}
+
+static int refuse(const char *field)
+{
+    bad_field = field;
+    return -EINVAL;
+}
+
+/* An environment variable that sets a number between min and max; absent: *value stays. */
+static int env_number(const char *name, uint64_t min, uint64_t max, uint64_t *value)
+{
+    const char *text = getenv(name);
+    if (text == NULL)
+        return 0;
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || n < min || n > max)
+        return refuse(name);
+    *value = n;
+    return 0;
+}
+
+/* An environment variable that is one of two words. */
+static int env_word(const char *name, const char *zero, const char *one, uint64_t *value)
+{
+    const char *text = getenv(name);
+    if (text == NULL)
+        return 0;
+    if (strcmp(text, zero) != 0 && strcmp(text, one) != 0)
+        return refuse(name);
+    *value = strcmp(text, one) == 0;
+    return 0;
+}
+
+int weir_config_init(weir_config *c)
+{
+    bad_field = NULL;
+    if (c == NULL)
+        return refuse("config");
+    uint64_t workers = topology_usable_cpus();
+    uint64_t queue = DEFAULT_QUEUE_CAPACITY;
+    uint64_t deque = DEFAULT_DEQUE_CAPACITY;
+    uint64_t stack = DEFAULT_STACK_SIZE;
+    uint64_t spin = DEFAULT_SPIN_US;
+    uint64_t pin = 0;
+    uint64_t order = WEIR_STEAL_RANDOM;
+    uint64_t publish = WEIR_PUBLISH_ON_DEMAND;
+    if (workers > WEIR_WORKERS_MAX)
+        workers = WEIR_WORKERS_MAX;
+    int r = env_number("WEIR_WORKERS", 1, WEIR_WORKERS_MAX, &workers);
+    r = r ? r : env_number("WEIR_QUEUE_CAPACITY", 1, WEIR_CAPACITY_MAX, &queue);
+    r = r ? r : env_number("WEIR_DEQUE_CAPACITY", 2, WEIR_CAPACITY_MAX, &deque);
+    r = r ? r : env_number("WEIR_STACK_SIZE", STACK_SIZE_MIN, STACK_SIZE_MAX, &stack);
+    r = r ? r : env_number("WEIR_SPIN_US", 0, SPIN_US_MAX, &spin);
+    r = r ? r : env_number("WEIR_PIN", 0, 1, &pin);
+    r = r ? r : env_word("WEIR_STEAL_ORDER", "random", "topology", &order);
+    r = r ? r : env_word("WEIR_PUBLISH", "demand", "always", &publish);
+    if (r != 0)
+        return r;
+    *c = (weir_config){
+        .size = sizeof(*c),
+        .workers = (uint32_t)workers,
+        .queue_capacity = (uint32_t)queue,
+        .deque_capacity = (uint32_t)deque,
+        .stack_size = (size_t)stack,
+        .spin_us = (uint32_t)spin,
+        .pin = (uint32_t)pin,
+        .steal_order = (weir_steal_order)order,
+        .publish_mode = (weir_publish_mode)publish,
+        .guests = DEFAULT_GUESTS,
+        .name = "weir",
+    };
+    return 0;
+}
+
+int config_check(const weir_config *in, weir_config *out)
+{
+    bad_field = NULL;
+    if (in->size != sizeof(*in))
+        return refuse("size");
+    if (in->workers == 0 || in->workers > WEIR_WORKERS_MAX)
+        return refuse("workers");
+    if (in->queue_capacity == 0 || in->queue_capacity > WEIR_CAPACITY_MAX)
+        return refuse("queue_capacity");
+    if (in->deque_capacity < 2 || in->deque_capacity > WEIR_CAPACITY_MAX)
+        return refuse("deque_capacity");
+    if (in->stack_size < STACK_SIZE_MIN || in->stack_size > STACK_SIZE_MAX)
+        return refuse("stack_size");
+    if (in->spin_us > SPIN_US_MAX)
+        return refuse("spin_us");
+    if (in->pin > 1)
+        return refuse("pin");
+    if (in->steal_order != WEIR_STEAL_RANDOM && in->steal_order != WEIR_STEAL_TOPOLOGY)
+        return refuse("steal_order");
+    if (in->publish_mode != WEIR_PUBLISH_ON_DEMAND && in->publish_mode != WEIR_PUBLISH_ALWAYS)
+        return refuse("publish_mode");
+    if (in->guests > GUESTS_MAX)
+        return refuse("guests");
+    if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)
+        return refuse("name");
+    *out = *in;
+    out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
+    out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
+    return 0;
+}

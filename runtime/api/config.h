@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.h - checking a configuration.
+ *
+ * Threads: any.
+ */
+#ifndef WEIR_CONFIG_H
+#define WEIR_CONFIG_H
+
+#include <weir/runtime.h>
+
+/* Checks *in and copies it to *out with capacities rounded up. 0 or -EINVAL (weir_config_error() names the field). */
+int config_check(const weir_config *in, weir_config *out);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * errors.c - version and error texts.
+ *
+ * Threads: any; everything returned is static.
+ */
+#include <weir/base.h>
+
+#include <errno.h>
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+const char *weir_version(void)
+{
+    return STRING(WEIR_VERSION_MAJOR) "." STRING(WEIR_VERSION_MINOR) "." STRING(WEIR_VERSION_PATCH);
+}
+
+const char *weir_strerror(int error)
+{
+    switch (error) {
+    case 0: return "success";
+    case -EINVAL: return "invalid argument; nothing was changed";
+    case -EAGAIN: return "full, or out of threads: try again later";
+    case -ETIMEDOUT: return "the deadline passed first";
+    case -ESHUTDOWN: return "the runtime was stopped or is stopping";
+    case -EOWNERDEAD: return "the runtime belongs to the parent of this forked process";
+    case -ENOMEM: return "out of memory";
+    case -EMFILE: return "too many runtimes in this process";
+    case -EDEADLK: return "not on a worker: the wait could never end";
+    case -EALREADY: return "another thread is stopping the runtime";
+    case -ECANCELED: return "cancelled";
+    default: return "unknown error";
+    }
+}

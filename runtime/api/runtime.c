@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * runtime.c - public entry points of weir/runtime.h and weir/stats.h: argument checks and hand-over.
+ *
+ * Threads: any.
+ */
+#include <weir/runtime.h>
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "api/config.h"
+#include "api/handle.h"
+#include "os/topology.h"
+#include "par/wait.h"
+#include "sched/lifecycle.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void install_fork_handler(void)
+{
+    pthread_atfork(NULL, NULL, handle_after_fork);
+}
+
+int weir_start(weir_runtime **out, const weir_config *config)
+{
+    weir_config defaults;
+    weir_config checked;
+    struct runtime *rt;
+    uint32_t index;
+    if (out == NULL)
+        return -EINVAL;
+    int r = config != NULL ? 0 : weir_config_init(&defaults);
+    if (r == 0)
+        r = config_check(config != NULL ? config : &defaults, &checked);
+    if (r == 0)
+        r = -pthread_once(&once, install_fork_handler);
+    if (r == 0)
+        r = handle_reserve(&index);
+    if (r != 0)
+        return r;
+    r = runtime_create(&rt, &checked);
+    if (r != 0) {
+        handle_unreserve(index);
+        return r;
+    }
+    *out = handle_open(index, rt);
+    return 0;
+}
+
+static bool is_own_worker(const struct runtime *rt)
+{
+    return worker_self() != NULL && worker_self()->rt == rt;
+}
+
+/* The caller holds the runtime and is its only stopper. Does not leave the handle. */
+static int stop_held(struct runtime *rt, weir_stop_mode mode, uint64_t deadline)
+{
+    runtime_begin_stop(rt, mode);
+    return runtime_await_end(rt, deadline);
+}
+
+int weir_stop_stats(weir_runtime *h, weir_stop_mode mode, uint64_t deadline, weir_stats *last)
+{
+    struct runtime *rt;
+    if ((mode != WEIR_DRAIN && mode != WEIR_DISCARD) || (last != NULL && last->size != sizeof(*last)))
+        return -EINVAL;
+    int r = handle_enter(h, &rt);
+    if (r != 0)
+        return r;
+    if (is_own_worker(rt))
+        r = -EDEADLK;
+    else if (!handle_begin_stop(h))
+        r = -EALREADY;
+    else if ((r = stop_held(rt, mode, deadline)) != 0)
+        handle_end_stop(h);
+    if (r != 0) {
+        handle_leave(h);
+        return r;
+    }
+    if (last != NULL)
+        runtime_read(rt, last, NULL, 0);
+    handle_close(h);
+    runtime_destroy(rt);
+    return 0;
+}
+
+int weir_stop(weir_runtime *h, weir_stop_mode mode, uint64_t deadline)
+{
+    return weir_stop_stats(h, mode, deadline, NULL);
+}
+
+static bool is_policy(weir_policy policy)
+{
+    return policy == WEIR_TRY || policy == WEIR_BLOCK || policy == WEIR_BLOCK_UNTIL || policy == WEIR_RUN_IN_CALLER;
+}
+
+/* Ready, and not part of a scope whose owner is a worker elsewhere: that worker could not be woken from here. */
+static bool may_submit(const struct runtime *rt, weir_task *t)
+{
+    if (t == NULL || t->run == NULL || state_owed(t) != 0)
+        return false;
+    const weir_scope *s = weir_scope_of(t);
+    return s == NULL || s->owner == NULL || worker_of(s->owner)->rt == rt;
+}
+
+int weir_submit(weir_runtime *h, weir_task *t, weir_policy policy, uint64_t deadline)
+{
+    struct runtime *rt;
+    if (!is_policy(policy))
+        return -EINVAL;
+    int r = handle_enter(h, &rt);
+    if (r != 0)
+        return r;
+    r = may_submit(rt, t) ? runtime_submit(rt, t, policy, deadline) : -EINVAL;
+    handle_leave(h);
+    return r;
+}
+
+int weir_submit_batch(weir_runtime *h, weir_task *const *tasks, size_t n, weir_policy policy, uint64_t deadline,
+                      size_t *accepted)
+{
+    struct runtime *rt;
+    if (!is_policy(policy) || (tasks == NULL && n != 0))
+        return -EINVAL;
+    int r = handle_enter(h, &rt);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = may_submit(rt, tasks[i]) ? 0 : -EINVAL;
+    if (r == 0)
+        r = runtime_submit_batch(rt, tasks, n, policy, deadline, accepted);
+    handle_leave(h);
+    return r;
+}
+
+/* --- weir_call ------------------------------------------------------------------------------------------------ */
+
+struct call {
+    weir_task task;
+    void (*fn)(weir_worker *w, void *arg);
+    void *arg;
+    bool ran;
+};
+
+static weir_task *run_call(weir_worker *w, weir_task *self)
+{
+    struct call *c = CONTAINER_OF(self, struct call, task);
+    c->fn(w, c->arg);
+    c->ran = true;
+    return NULL;
+}
+
+/* A scope of one, so that a stop that discards ends the wait as well. */
+static int call_from_outside(struct runtime *rt, struct call *c)
+{
+    weir_scope scope;
+    weir_scope_init(NULL, &scope);
+    weir_task_init(&c->task, run_call);
+    weir_scope_add(&scope, &c->task);
+    int r = runtime_submit(rt, &c->task, WEIR_BLOCK, WEIR_FOREVER);
+    if (r != 0)
+        return r;
+    wait_scope_outside(&scope);
+    return c->ran ? 0 : -ECANCELED;
+}
+
+int weir_call(weir_runtime *h, void (*fn)(weir_worker *w, void *arg), void *arg)
+{
+    struct runtime *rt;
+    if (fn == NULL)
+        return -EINVAL;
+    int r = handle_enter(h, &rt);
+    if (r != 0)
+        return r;
+    struct worker *w = worker_self();
+    struct call c = {.fn = fn, .arg = arg};
+    if (w != NULL && w->rt == rt)
+        fn(worker_public(w), arg);
+    else
+        r = w != NULL ? -EDEADLK : call_from_outside(rt, &c);
+    handle_leave(h);
+    return r;
+}
+
+/* --- the rest ------------------------------------------------------------------------------------------------- */
+
+int weir_stats_read(weir_runtime *h, weir_stats *s, weir_counts *per_worker, uint32_t n)
+{
+    struct runtime *rt;
+    if (s == NULL || s->size != sizeof(*s))
+        return -EINVAL;
+    int r = handle_enter(h, &rt);
+    if (r != 0)
+        return r;
+    runtime_read(rt, s, per_worker, n);
+    handle_leave(h);
+    return 0;
+}
+
+unsigned weir_usable_cpus(void)
+{
+    return topology_usable_cpus();
+}
+
+uint64_t weir_now(void)
+{
+    return os_now();
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * counters.h - what a worker counts about itself.
+ *
+ * Threads: the worker writes its own cells (atom_count), anybody reads.
+ */
+#ifndef WEIR_COUNTERS_H
+#define WEIR_COUNTERS_H
+
+#include "base/atomics.h"
+
+struct counters {
+    weir_atomic_u64 tasks_run;
+    weir_atomic_u64 tasks_skipped;
+    weir_atomic_u64 tasks_discarded;
+    weir_atomic_u64 steals;
+    weir_atomic_u64 steal_fails;
+    weir_atomic_u64 forced;
+    weir_atomic_u64 parks;
+    weir_atomic_u64 wakes;
+    weir_atomic_u64 injected;
+};
+
+#endif

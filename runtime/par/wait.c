@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait.c - waiting without surprise: leapfrog, spin briefly, sleep.
+ *
+ * A waiter takes tasks only from workers whose deque descends from what it waits for (`serving` equals its key; the
+ * deque checks that at the moment of the steal). So a lock that is held across a join meets no foreign task, and the
+ * stack holds only ancestors above descendants: no cycle of waits can form among them.
+ *
+ * Threads: the waiter.
+ * Invariants: while the waiter sleeps, its bit in idle.waiting is set or somebody has claimed it and hands a token; who
+ * finishes the awaited task sees STATE_WAITS in the old word and hands a token as well.
+ * Source: Wagner and Calder, "Leapfrogging" (PPoPP 1993).
+ */
+#include "par/wait.h"
+
+#include "obs/probes.h"
+
+#define SPINS_MAX 32u              /* pauses between two looks: doubles up to this (about 1 us) */
+#define YIELD_ROUNDS 16u           /* looks after which the processor is offered to others between looks */
+#define WAIT_SPIN_NS UINT64_C(50000) /* a futex sleep and wake-up cost about 40 us on the reference machine */
+
+/* What is waited for. The callbacks are constant-folded where the loop is inlined. */
+struct await {
+    weir_task *task; /* its state word is where the finisher looks for us */
+    void *key;       /* what descendants' workers serve: the task itself, or its scope */
+    bool scope;
+};
+
+static bool is_over(const struct await *a)
+{
+    return a->scope ? state_owed(a->task) == 0 : state_is_done(a->task);
+}
+
+/* A task that descends from what we wait for, or NULL. */
+static weir_task *descendant(struct worker *w, const struct await *a)
+{
+    struct runtime *rt = w->rt;
+    char here;
+    if ((uintptr_t)&here < w->stack_reserve)
+        return NULL; /* deep enough: let others do it */
+    if (!a->scope) {
+        /* relaxed: a hint, the guard decides */
+        uint32_t thief = state_thief(atom_load(&a->task->state, memory_order_relaxed));
+        return thief != 0 ? steal_descendant(w, rt->workers[thief - 1], a->key) : NULL;
+    }
+    weir_task *t = NULL;
+    for (uint32_t i = 0; i < rt->count + rt->guests && t == NULL; i++)
+        if (rt->workers[i] != w)
+            t = steal_descendant(w, rt->workers[i], a->key);
+    return t;
+}
+
+/* Looks for a while. True: a task was run, so begin anew; false: nothing was found in all that time, or it is over. */
+static bool help(struct worker *w, const struct await *a)
+{
+    uint64_t deadline = os_now() + WAIT_SPIN_NS;
+    unsigned pause = 1;
+    for (unsigned round = 0; !is_over(a); round++) {
+        weir_task *t = descendant(w, a);
+        if (t != NULL) {
+            worker_run_stolen(w, t);
+            return true;
+        }
+        if (os_now() >= deadline)
+            return false;
+        for (unsigned i = 0; i < pause; i++)
+            os_relax();
+        pause = pause < SPINS_MAX ? pause * 2 : SPINS_MAX;
+        if (round >= YIELD_ROUNDS)
+            os_yield();
+    }
+    return false;
+}
+
+/* Asleep in a join or a scope: a function of its own, so that a profile shows it. */
+static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
+{
+    struct idle *idle = &w->rt->idle;
+    idle_begin_wait(idle, w->id, a->key);
+    bool over = a->scope ? state_begin_wait_scope(a->task, w->id) >> STATE_OWED_SHIFT == 0
+                         : (state_begin_wait_forked(a->task, w->id) & STATE_DONE) != 0;
+    if (!over) {
+        if (w->rt->membarrier)
+            os_membarrier(); /* [PK4] heavy: descendants pushed before it are seen below, later ones see the waiter */
+        weir_task *t = descendant(w, a);
+        if (t != NULL) {
+            idle_end_wait(idle, w->id);
+            worker_run_stolen(w, t);
+            return;
+        }
+        PROBE1(park, w->id);
+        atom_count(&w->counters.parks, 1);
+        idle_wait(idle, w->id);
+        PROBE1(unpark, w->id);
+    }
+    idle_end_wait(idle, w->id);
+}
+
+static void wait_on_worker(struct worker *w, const struct await *a)
+{
+    while (!is_over(a))
+        if (!help(w, a) && !is_over(a))
+            sleep_in_wait(w, a);
+}
+
+void wait_forked(struct worker *w, weir_task *t)
+{
+    const struct await a = {t, t, false};
+    wait_on_worker(w, &a);
+}
+
+void wait_scope(struct worker *w, weir_scope *s)
+{
+    const struct await a = {&s->done, s, true};
+    weir_task *t;
+    /* What lies above the scope's beginning was made in it: run it first. */
+    while (deque_position(&w->dq) > s->base && (t = deque_pop(&w->dq)) != NULL)
+        worker_run_chain(w, t);
+    if (scope_close(s))
+        return;
+    wait_on_worker(w, &a);
+}
+
+void wait_scope_outside(weir_scope *s)
+{
+    if (scope_close(s))
+        return;
+    for (;;) {
+        /* [TS2] acquire: pairs with state_pay(); the flag tells the last payer to wake the sleepers on `owed`. */
+        uint64_t now = atom_or(&s->done.state, STATE_SLEEPER, memory_order_acq_rel);
+        if (now >> STATE_OWED_SHIFT == 0)
+            return;
+        os_futex_wait(state_owed_word(&s->done), (uint32_t)(now >> STATE_OWED_SHIFT), OS_FOREVER);
+    }
+}

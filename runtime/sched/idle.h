@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * idle.h - who sleeps, who searches, and who must be woken.
+ *
+ * A worker that runs out of work searches for a while and then parks. Parking is a promise by the parker: it announces
+ * itself, poisons every deque, passes a heavy fence, looks everywhere once more, and only then sleeps. So a pusher needs
+ * to look at the sleepers only when its limit is poisoned, and an outside submitter after an ordinary full fence.
+ *
+ * Threads: every function that takes a worker's number is called by that worker, except the wakes: any thread.
+ * Invariants:
+ *  P1  A set bit in `asleep` means: announced, not yet claimed. Whoever clears it owns the wake-up: the worker itself
+ *      (idle_retract) or a waker, which then counts it as searching and hands it TOKEN_SEARCH.
+ *  P2  While somebody sleeps and nobody searches, every running worker's limit is poisoned, or the worker is on its way
+ *      through weir_push_slow(), where it looks at the sleepers after a fence.
+ *  P3  The last searcher to leave with work looks at all queues after a fence and wakes one more if anything is there.
+ *
+ * Source: DESIGN section 5; the searching count follows Go's scheduler (spinning Ms) and tokio's.
+ */
+#ifndef WEIR_IDLE_H
+#define WEIR_IDLE_H
+
+#include <stdbool.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
+
+#define IDLE_WORKERS_MAX 1088u /* WEIR_WORKERS_MAX workers and 64 guests */
+#define IDLE_WORDS (IDLE_WORKERS_MAX / 64u)
+
+/* Where one worker sleeps. */
+struct parking {
+    weir_atomic_u32 token;   /* TOKEN_*: wakers set, the worker clears; the futex word */
+    weir_atomic_ptr serving; /* worker writes: what all tasks in its deque descend from, or NULL (see wait.c) */
+    weir_atomic_ptr awaits;  /* worker writes: what it waits for while its bit in `waiting` is set */
+} ALIGNED(CACHE_LINE);
+
+struct idle {
+    /* read by every slow push */
+    weir_atomic_u32 sleepers;  /* announced workers */
+    weir_atomic_u32 waiters;   /* workers asleep in a join or a scope */
+    weir_atomic_u32 searching; /* workers looking for work */
+    char pad[CACHE_LINE - 3 * sizeof(weir_atomic_u32)];
+    weir_atomic_u64 asleep[IDLE_WORDS];
+    weir_atomic_u64 waiting[IDLE_WORDS];
+    struct parking **parking;  /* of each worker; constant */
+    uint32_t workers;
+};
+
+void idle_init(struct idle *idle, struct parking **parking, uint32_t workers);
+
+/* Begins to search; false: enough others do (half of the workers), park instead. */
+bool idle_begin_search(struct idle *idle) MUST_USE;
+/* Leaves the search with work. True: nobody searches any more while others sleep; the caller looks around (P3). */
+bool idle_end_search(struct idle *idle) MUST_USE;
+
+/* Leaves the search for good, at the end of the runtime: no duty to pass on. */
+void idle_abandon_search(struct idle *idle);
+
+/* Announces that worker `id` is about to sleep and ends its search, if it did search. A full fence. */
+void idle_announce(struct idle *idle, uint32_t id, bool searching);
+/* Takes the announcement back; the worker searches again. */
+void idle_retract(struct idle *idle, uint32_t id);
+/* Sleeps until woken; on return the worker counts as searching. */
+void idle_sleep(struct idle *idle, uint32_t id);
+
+/* Whether somebody sleeps; after a fence that orders it behind the caller's push. */
+bool idle_has_sleepers(const struct idle *idle);
+bool idle_has_waiters(const struct idle *idle);
+/* Wakes one sleeper unless somebody searches. After a full fence that follows the push. Returns wakes sent (0, 1). */
+unsigned idle_notify(struct idle *idle);
+/* Wakes one sleeper. Returns wakes sent (0, 1). */
+unsigned idle_wake_one(struct idle *idle);
+/* Wakes every sleeper: shutdown. */
+void idle_wake_all(struct idle *idle);
+
+/* Worker `id` is about to sleep in a wait for `key`. A full fence. */
+void idle_begin_wait(struct idle *idle, uint32_t id, void *key);
+void idle_end_wait(struct idle *idle, uint32_t id);
+/* Sleeps until somebody calls idle_wake_waiter() for this worker, or returns at once if somebody did since the last. */
+void idle_wait(struct idle *idle, uint32_t id);
+/* Wakes worker `id` in its wait: what it waits for is done, or there is work that it may run. */
+void idle_wake_waiter(struct idle *idle, uint32_t id);
+/* Wakes one waiter that may run tasks descending from `serving`. Returns wakes sent. After a full fence. */
+unsigned idle_notify_waiter(struct idle *idle, const void *serving);
+
+#endif

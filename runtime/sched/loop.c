@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop.c - start reading here: what a worker does all day.
+ *
+ *   the task returned by the last one, else the newest of the own deque, else the injector, else a search;
+ *   every 61st task the injector goes first.
+ *
+ * Threads: the worker.
+ * Invariants: while `serving` is not NULL, everything in the deque descends from it: it is set when a task is taken
+ * from elsewhere on an empty deque, and cleared before a task is run that may have nothing to do with it.
+ */
+#include "obs/probes.h"
+#include "sched/worker.h"
+
+static _Thread_local struct worker *self __attribute__((tls_model("initial-exec")));
+
+struct worker *worker_self(void)
+{
+    return self;
+}
+
+void worker_set_self(struct worker *w)
+{
+    self = w;
+}
+
+/* A stop that discards: drops a task that nobody joins. */
+static bool must_discard(const struct worker *w, const struct task_debt *debt)
+{
+    return UNLIKELY(runtime_phase(w->rt) == PHASE_DISCARDING) && (debt->flags & STATE_FORKED) == 0;
+}
+
+/* Ends a task without running it. Scopes are told, so that their waiters come to an end. */
+static void drop(struct worker *w, const struct task_debt *debt)
+{
+    if (debt->flags & STATE_SCOPED)
+        weir_scope_cancel(scope_of_done(debt->then));
+    atom_count(&w->counters.tasks_discarded, 1);
+}
+
+weir_task *worker_run_one(struct worker *w, weir_task *t)
+{
+    struct task_debt debt = task_debt_of(t);
+    weir_task *next = NULL;
+    bool run = false;
+    if (debt.flags & STATE_FORKED)
+        state_take(t); /* stolen, or met on the own deque by somebody else than its join */
+    if (must_discard(w, &debt)) {
+        drop(w, &debt);
+    } else if (UNLIKELY(task_is_cancelled(&debt))) {
+        atom_count(&w->counters.tasks_skipped, 1);
+    } else {
+        run = true;
+        atom_count(&w->counters.tasks_run, 1);
+        PROBE3(task_begin, w->id, t, t->run);
+        next = t->run(worker_public(w), t);
+        PROBE2(task_end, w->id, t);
+    }
+    if (debt.flags & STATE_POOLED)
+        slab_free(&w->slab, t);
+    if (!run && (debt.flags & STATE_SCOPED) == 0)
+        return next; /* a dropped task pays nothing: its continuation is dropped with it */
+    struct finish f = task_finish(t, &debt, worker_public(w));
+    if (f.wake != 0)
+        idle_wake_waiter(&w->rt->idle, f.wake - 1);
+    if (f.ready != NULL) {
+        if (next == NULL)
+            return f.ready;
+        weir_push(worker_public(w), f.ready);
+    }
+    return next;
+}
+
+void worker_run_chain(struct worker *w, weir_task *t)
+{
+    while (t != NULL)
+        t = worker_run_one(w, t);
+}
+
+/* What everything that a task makes descends from, as far as waiters care: itself if it is joined, or its scope. */
+static void *key_of(weir_task *t)
+{
+    uint64_t flags = atom_load(&t->state, memory_order_relaxed); /* relaxed: got with the task */
+    if (flags & STATE_FORKED)
+        return t;
+    return flags & STATE_SCOPED ? scope_of_done(t->then) : NULL;
+}
+
+void worker_run_stolen(struct worker *w, weir_task *t)
+{
+    void *before = atom_load(&w->park.serving, memory_order_relaxed); /* relaxed: own word */
+    worker_serve(w, key_of(t));
+    t = worker_run_one(w, t);
+    worker_serve(w, NULL);
+    worker_run_chain(w, t);
+    worker_serve(w, before);
+}
+
+/* The next task, and whether it came from elsewhere (onto an empty deque). NULL: the runtime has ended. */
+static weir_task *next_task(struct worker *w, bool *fresh)
+{
+    *fresh = false;
+    weir_task *t = deque_pop(&w->dq);
+    if (t != NULL)
+        return t;
+    *fresh = true;
+    t = worker_take_injected(w);
+    return t != NULL ? t : worker_search(w);
+}
+
+/* Outside work is not starved by inside work: now and then it goes first. */
+static weir_task *let_injected_first(struct worker *w, weir_task *t)
+{
+    weir_task *injected = worker_take_injected(w);
+    if (injected == NULL)
+        return t;
+    if (t != NULL)
+        weir_push(worker_public(w), t);
+    return injected;
+}
+
+void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    bool fresh = true;
+    weir_task *t = NULL;
+    self = w;
+    w->stack_reserve = os_stack_low() + w->rt->config.stack_size / 4;
+    rcu_register();
+    for (;;) {
+        if (++w->ticks >= INJECTOR_INTERVAL)
+            t = let_injected_first(w, t);
+        if (t == NULL && (t = next_task(w, &fresh)) == NULL)
+            break;
+        /* A batch from the injector leaves unrelated tasks on the deque: then nobody may leapfrog. */
+        worker_serve(w, fresh && !deque_has_any(&w->dq) ? key_of(t) : NULL);
+        t = worker_run_one(w, t);
+        fresh = false;
+    }
+    rcu_unregister();
+    self = NULL;
+    /* [ST2] release: everything this worker did; pairs with the acquire in lifecycle.c. */
+    atom_add(&w->rt->exited, 1u, memory_order_release);
+    os_futex_wake(&w->rt->exited, 1); /* the runtime is freed only after this thread was joined */
+    return NULL;
+}

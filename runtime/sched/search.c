@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * search.c - a worker without work: look, announce, look again, sleep.
+ *
+ * Threads: the worker.
+ * Invariants: P1 to P3 of idle.h. Nothing is taken from a queue without being returned or put on the own deque.
+ */
+#include "obs/probes.h"
+#include "sched/worker.h"
+
+#define SPINS_MAX 64u      /* pauses between two sweeps: doubles up to this (about 2 us) */
+#define YIELD_ROUNDS 8u    /* sweeps after which the processor is offered to others between sweeps */
+#define NS_PER_US UINT64_C(1000)
+
+weir_task *worker_take_injected(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    w->ticks = 0;
+    if (injector_is_empty(&rt->injector))
+        return NULL;
+    /* A fair share, so that the tasks of a short queue spread over the workers. */
+    uint64_t share = injector_depth(&rt->injector) / rt->count + 1;
+    weir_task *batch[INJECTOR_BATCH];
+    size_t n = injector_pop_batch(&rt->injector, batch, share < INJECTOR_BATCH ? (size_t)share : INJECTOR_BATCH);
+    if (n == 0)
+        return NULL;
+    atom_count(&w->counters.injected, n);
+    eventcount_notify(&rt->room, (int)n);
+    PROBE3(inject, w->id, batch[0], n);
+    for (size_t i = n - 1; i > 0; i--) /* the oldest ends on the bottom and runs next */
+        weir_push(worker_public(w), batch[i]);
+    return batch[0];
+}
+
+static weir_task *look(struct worker *w, bool force)
+{
+    weir_task *t = worker_take_injected(w);
+    return t != NULL ? t : steal_sweep(w, force);
+}
+
+/* Leaves the search with a task; passes the duty on if this was the last searcher (P3). */
+static weir_task *leave_with(struct worker *w, weir_task *t)
+{
+    if (idle_end_search(&w->rt->idle) && steal_anything_left(w->rt))
+        atom_count(&w->counters.wakes, idle_wake_one(&w->rt->idle));
+    return t;
+}
+
+static weir_task *spin(struct worker *w)
+{
+    uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
+    unsigned pause = 1;
+    for (unsigned round = 0;; round++) {
+        weir_task *t = look(w, round > 0);
+        if (t != NULL || runtime_phase(w->rt) != PHASE_RUNNING || os_now() >= deadline)
+            return t;
+        for (unsigned i = 0; i < pause; i++)
+            os_relax();
+        pause = pause < SPINS_MAX ? pause * 2 : SPINS_MAX;
+        if (round >= YIELD_ROUNDS)
+            os_yield();
+    }
+}
+
+/* The promise before sleep: after this fence a pusher sees the announcement or the poison, or its task is seen here. */
+static weir_task *last_look(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    for (uint32_t i = 0; i < rt->count + rt->guests; i++)
+        deque_poison(&rt->workers[i]->dq);
+    if (rt->membarrier)
+        os_membarrier(); /* [PK4] heavy: pairs with the light fence in weir_push() */
+    return look(w, true);
+}
+
+/* While stopping: nothing will come any more, from outside or from any worker. */
+static bool nothing_can_come(struct runtime *rt)
+{
+    return runtime_phase(rt) != PHASE_RUNNING && injector_drained(&rt->injector);
+}
+
+/* The last worker to run dry while stopping ends the runtime: the others are all announced, so no task is running. */
+static void end_if_dry(struct runtime *rt)
+{
+    /* relaxed: a worker that is just about to retract runs what it found, and leaves after that */
+    if (!nothing_can_come(rt) || atom_load(&rt->idle.sleepers, memory_order_relaxed) < rt->count)
+        return;
+    /* [ST1] release: pairs with the acquire in worker_search(). */
+    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
+    idle_wake_all(&rt->idle);
+}
+
+weir_task *worker_search(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    bool searching = idle_begin_search(&rt->idle);
+    for (;;) {
+        weir_task *t = searching ? spin(w) : NULL;
+        if (t != NULL)
+            return leave_with(w, t);
+        /* [ST1] acquire: pairs with end_if_dry(). */
+        if (atom_load(&rt->phase, memory_order_acquire) == PHASE_ENDED && nothing_can_come(rt)) {
+            if (searching)
+                idle_abandon_search(&rt->idle);
+            return NULL;
+        }
+        slab_collect(&w->slab);
+        deque_shrink(&w->dq);
+        idle_announce(&rt->idle, w->id, searching);
+        t = last_look(w);
+        if (t != NULL) {
+            idle_retract(&rt->idle, w->id);
+            return leave_with(w, t);
+        }
+        end_if_dry(rt);
+        atom_count(&w->counters.parks, 1);
+        PROBE1(park, w->id);
+        idle_sleep(&rt->idle, w->id);
+        PROBE1(unpark, w->id);
+        searching = true;
+    }
+}

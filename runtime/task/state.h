@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * state.h - the packed state word of a task: layout, accessors and transitions.
+ *
+ *  63     32 31      20 19       8 7      6        5        4         3       2       1      0
+ * | owed     | thief+1  | waiter+1 | then | scoped | pooled | sleeper | waits | taken | done | forked |
+ *
+ * A forked task that lies in its owner's deque has another form: its slot's address | forked. The join compares that with
+ * its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
+ *
+ * owed     completions that must still be paid before the task is ready; 0 for a ready task
+ * forked   a join will wait for the task; it sets `done` when it has run
+ * taken    (forked) stolen, or run by its owner otherwise than by its join
+ * waits    the worker `waiter` sleeps until the task is done (forked) or has no owed completions (a scope)
+ * sleeper  a thread that is no worker sleeps on the word's upper half, `owed` (a scope)
+ * pooled   the record belongs to a slab
+ * scoped   `then` points to the `done` task of a struct weir_scope
+ * then     (a scope) the last completion releases the scope's continuation
+ * thief    the worker that took a forked task from its owner: where to leapfrog
+ *
+ * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
+ * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns the
+ * old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no slot of a
+ * later buffer can have the address in the word of a task that was stolen.
+ */
+#ifndef WEIR_STATE_H
+#define WEIR_STATE_H
+
+#include <weir/fork.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
+
+#define STATE_FORKED WEIR_TASK_FORKED
+#define STATE_DONE (UINT64_C(1) << 1)
+#define STATE_TAKEN (UINT64_C(1) << 2)
+#define STATE_WAITS (UINT64_C(1) << 3)
+#define STATE_SLEEPER (UINT64_C(1) << 4)
+#define STATE_POOLED (UINT64_C(1) << 5)
+#define STATE_SCOPED (UINT64_C(1) << 6)
+#define STATE_THEN (UINT64_C(1) << 7)
+#define STATE_WAITER_SHIFT 8
+#define STATE_THIEF_SHIFT 20
+#define STATE_OWED_SHIFT WEIR_TASK_OWED_SHIFT
+#define STATE_WORKER_MASK UINT64_C(0xfff)
+
+static_assert(sizeof(struct weir_task) == 32, "a task is half a cache line");
+
+/* The worker that waits, as its number + 1; 0: none. */
+static inline uint32_t state_waiter(uint64_t state)
+{
+    return (uint32_t)(state >> STATE_WAITER_SHIFT & STATE_WORKER_MASK);
+}
+
+/* The thief of a forked task, as its number + 1; 0: not known (yet). */
+static inline uint32_t state_thief(uint64_t state)
+{
+    return state & STATE_TAKEN ? (uint32_t)(state >> STATE_THIEF_SHIFT & STATE_WORKER_MASK) : 0;
+}
+
+/* Leaves the form with the slot, keeping nothing of it: `bits` are added to the taken form. Returns the old taken form. */
+static inline uint64_t state_take_with(weir_task *t, uint64_t bits)
+{
+    uint64_t old = atom_load(&t->state, memory_order_relaxed); /* relaxed: the CAS decides */
+    while ((old & STATE_TAKEN) == 0)
+        /* [TS1] acq_rel: as state_finish_forked(); a waiter that comes late acquires the results with this. */
+        if (atom_cas_weak(&t->state, &old, STATE_FORKED | STATE_TAKEN | bits, memory_order_acq_rel,
+                          memory_order_relaxed))
+            return STATE_FORKED | STATE_TAKEN;
+    return atom_or(&t->state, bits, memory_order_acq_rel); /* [TS1] */
+}
+
+/* Thief, before it goes offline and runs a forked task that it took: tells the joiner whom to leapfrog. */
+static inline void state_set_thief(weir_task *t, uint32_t worker)
+{
+    (void)state_take_with(t, (uint64_t)(worker + 1) << STATE_THIEF_SHIFT);
+}
+
+/* Owner, before it runs a forked task otherwise than by its join. */
+static inline void state_take(weir_task *t)
+{
+    /* relaxed: the task is the owner's alone */
+    if ((atom_load(&t->state, memory_order_relaxed) & STATE_TAKEN) == 0)
+        atom_store(&t->state, STATE_FORKED | STATE_TAKEN, memory_order_relaxed);
+}
+
+/* Finisher of a forked task; the record may be gone on return. Returns the old word: whom to wake. */
+static inline MUST_USE uint64_t state_finish_forked(weir_task *t)
+{
+    /* [TS1] release: the task's results before done; pairs with the acquires in state_is_done(), state_take_with(). */
+    return atom_or(&t->state, STATE_DONE, memory_order_acq_rel);
+}
+
+static inline bool state_is_done(const weir_task *t)
+{
+    /* [TS1] acquire: pairs with state_finish_forked(). */
+    return (atom_load(&t->state, memory_order_acquire) & STATE_DONE) != 0;
+}
+
+/* Joiner `worker` is about to sleep. Returns the old word: with STATE_DONE set there is nothing to wait for. */
+static inline MUST_USE uint64_t state_begin_wait_forked(weir_task *t, uint32_t worker)
+{
+    /* [TS1] an RMW on the word of the finisher's RMW: one of the two sees the other. */
+    return state_take_with(t, STATE_WAITS | (uint64_t)(worker + 1) << STATE_WAITER_SHIFT);
+}
+
+/* The same for a scope's owner; nothing is left to wait for if no completion is owed in the old word. */
+static inline MUST_USE uint64_t state_begin_wait_scope(weir_task *t, uint32_t worker)
+{
+    /* [TS2] acq_rel: as above; pairs with state_pay(). */
+    return atom_or(&t->state, STATE_WAITS | (uint64_t)(worker + 1) << STATE_WAITER_SHIFT, memory_order_acq_rel);
+}
+
+/*
+ * Pays n completions. Returns the old word; the payer of the last one (state_was_last) owns what follows.
+ * Every payer releases what it did, and the last acquires it: they form one release sequence.
+ */
+static inline MUST_USE uint64_t state_pay(weir_task *t, uint32_t n)
+{
+    /* [TS2] acq_rel: the payers' work before the continuation; pairs with itself and with state_owed(). */
+    return atom_sub(&t->state, (uint64_t)n << STATE_OWED_SHIFT, memory_order_acq_rel);
+}
+
+static inline bool state_was_last(uint64_t old, uint32_t n)
+{
+    return old >> STATE_OWED_SHIFT == n;
+}
+
+static inline uint32_t state_owed(const weir_task *t)
+{
+    /* [TS2] acquire: pairs with state_pay(). */
+    return (uint32_t)(atom_load(&t->state, memory_order_acquire) >> STATE_OWED_SHIFT);
+}
+
+/* Adds n owed completions; the caller keeps the count above 0 meanwhile. */
+static inline void state_owe(weir_task *t, uint32_t n)
+{
+    /* relaxed: the count can't reach 0, so nobody acts on it before a later state_pay() */
+    atom_add(&t->state, (uint64_t)n << STATE_OWED_SHIFT, memory_order_relaxed);
+}
+
+/* The half of the word that changes with every completion: what a thread sleeps on. */
+static inline weir_atomic_u32 *state_owed_word(weir_task *t)
+{
+    return (weir_atomic_u32 *)(void *)&t->state + 1;
+}
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "`owed` is the second half of a state word");
+
+#endif
