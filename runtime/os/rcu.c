@@ -195,6 +195,12 @@ void rcu_retire(struct rcu_node *node, void (*reclaim)(struct rcu_node *node))
     pthread_mutex_unlock(&lock);
 }
 
+void rcu_synchronize(void)
+{
+    urcu_qsbr_synchronize_rcu();
+    tsan_acquire(&readers_done);
+}
+
 /* liburcu's own barrier allocates memory and ends the process when there is none. */
 void rcu_barrier_all(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rcu.h - deferred reclamation for what thieves may still be reading: urcu-qsbr behind five functions.
+ * rcu.h - deferred reclamation for what thieves may still be reading: urcu-qsbr behind a few functions.
  *
  * A registered thread is offline unless it is between rcu_online() and rcu_offline(); it holds references to retired
  * memory only while online. Workers go online for a sweep over other workers' deques, never while a task runs, so a
@@ -28,6 +28,8 @@ void rcu_online(void);
 void rcu_offline(void);
 /* Calls node->reclaim(node) on some thread after every thread that is online now has been offline once. */
 void rcu_retire(struct rcu_node *node, void (*reclaim)(struct rcu_node *node));
+/* Waits until every thread that is online now has been offline once. The caller is offline. Needs no memory. */
+void rcu_synchronize(void);
 /* Waits until everything retired so far has been reclaimed. The calling thread is offline or not registered. */
 void rcu_barrier_all(void);
 

@@ -27,15 +27,22 @@ static bool notify(struct worker *w)
     return hungry;
 }
 
+/* No slot and no memory: the newest task runs here and now, unless thieves were faster and room has come that way. */
+static COLD void run_instead(struct worker *w)
+{
+    weir_task *t = deque_pop(&w->dq);
+    if (t != NULL)
+        worker_run_chain(w, t);
+    else
+        deque_rewind(&w->dq);
+}
+
 void weir_push_slow(weir_worker *public, weir_task *t)
 {
     struct worker *w = worker_of(public);
     (void)t; /* on the deque already */
     if (deque_is_full(&w->dq) && !deque_relocate(&w->dq)) {
-        /* No room and no memory: the task runs here and now, unless a thief was faster. */
-        weir_task *back = deque_pop(&w->dq);
-        if (back != NULL)
-            worker_run_chain(w, back);
+        run_instead(w);
         return;
     }
     deque_publish(&w->dq);

@@ -132,12 +132,13 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
             return atom_load(b, memory_order_relaxed);
         if (top >= pos)
             return pop_last(d, b, top);
-        /* Thieves came past `keep` and one may be at `top` now: that slot stays public, what lies above is ours. */
+        /* Thieves came to `keep` or past it and one may be at `top` now: that slot stays public, what lies above is ours.
+         * A revoker may have raised split meanwhile; it does not know of thieves, so at or below top is still too low. */
         uint64_t now = keep;
         do {
             if (atom_cas(&d->end.split, &now, top + STEP, memory_order_acq_rel, memory_order_relaxed)) /* [DQ7] */
                 return atom_load(b, memory_order_relaxed);
-        } while (position_of(now) == keep);
+        } while (position_of(now) <= top);
     }
 }
 
@@ -249,6 +250,19 @@ bool deque_relocate(struct deque *d)
     atom_store(&d->end.split, position(new->slots), memory_order_release);
     rcu_retire(&old->rcu, buffer_reclaim);
     return true;
+}
+
+void deque_rewind(struct deque *d)
+{
+    uint64_t first = position(d->buffer->slots);
+    /* [DQ10] seq_cst: thieves that come online from here on find nothing public; those before are waited for, so none
+     * is left that has read `first` in top (I4). */
+    atom_xchg(&d->end.split, SPLIT_NOTHING, memory_order_seq_cst);
+    rcu_synchronize();
+    d->origin += (uint64_t)(bottom_of(d) - d->buffer->slots);
+    atom_store(&d->top, first, memory_order_release); /* [DQ11] as in deque_relocate() */
+    set_bottom(d, d->buffer->slots);
+    atom_store(&d->end.split, first, memory_order_release); /* [DQ6] as in deque_relocate() */
 }
 
 void deque_shrink(struct deque *d)

@@ -73,6 +73,8 @@ weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
 bool deque_is_full(const struct deque *d);
 /* Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, unchanged. */
 bool deque_relocate(struct deque *d);
+/* Owner, offline, the deque empty: begins again at the first slot of the same buffer. Waits for a grace period. */
+void deque_rewind(struct deque *d);
 /* Owner, before it parks: gives back a buffer that a burst has grown. */
 void deque_shrink(struct deque *d);
 /* Owner: publishes half of the private part, rounded up (all of it where every push publishes). */
