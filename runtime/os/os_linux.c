@@ -170,7 +170,7 @@ void os_free(void *p, size_t size)
 
 /* --- threads --- */
 
-/* All but those that a thread raises by a fault of its own: blocked, these kill without asking the program's handler. */
+/* All but those that a fault in the thread itself raises: blocked, they kill without asking the program's handler. */
 static void signals_to_block(sigset_t *set)
 {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};

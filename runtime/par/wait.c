@@ -15,8 +15,6 @@
 
 #include "obs/probes.h"
 
-#define SPINS_MAX 32u              /* pauses between two looks: doubles up to this (about 1 us) */
-#define YIELD_ROUNDS 16u           /* looks after which the processor is offered to others between looks */
 #define WAIT_SPIN_NS UINT64_C(50000) /* a futex sleep and wake-up cost about 40 us on the reference machine */
 
 /* What is waited for. The callbacks are constant-folded where the loop is inlined. */
@@ -54,8 +52,8 @@ static weir_task *descendant(struct worker *w, const struct await *a)
 static bool help(struct worker *w, const struct await *a)
 {
     uint64_t deadline = os_now() + WAIT_SPIN_NS;
-    unsigned pause = 1;
-    for (unsigned round = 0; !is_over(a); round++) {
+    unsigned relaxes = 1;
+    while (!is_over(a)) {
         weir_task *t = descendant(w, a);
         if (t != NULL) {
             worker_run_stolen(w, t);
@@ -63,11 +61,7 @@ static bool help(struct worker *w, const struct await *a)
         }
         if (os_now() >= deadline)
             return false;
-        for (unsigned i = 0; i < pause; i++)
-            os_relax();
-        pause = pause < SPINS_MAX ? pause * 2 : SPINS_MAX;
-        if (round >= YIELD_ROUNDS)
-            os_yield();
+        worker_pause(w->rt, &relaxes);
     }
     return false;
 }

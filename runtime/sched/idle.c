@@ -11,7 +11,7 @@
 #define TOKEN_SEARCH UINT32_C(1) /* claimed from `asleep`: counts as searching */
 #define TOKEN_WAIT UINT32_C(2)   /* look at what you wait for */
 
-void idle_init(struct idle *idle, struct parking **parking, uint32_t workers)
+void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
     /* relaxed: not shared yet */
     atom_store(&idle->sleepers, 0u, memory_order_relaxed);
@@ -23,6 +23,7 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers)
     }
     idle->parking = parking;
     idle->workers = workers;
+    idle->all = workers + guests;
 }
 
 static uint64_t bit_of(uint32_t id)
@@ -190,7 +191,7 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving)
 {
     if (serving == NULL)
         return 0;
-    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
+    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->all; i++) {
         /* [PK1] acquire: `awaits`; pairs with idle_begin_wait(). */
         uint64_t map = atom_load(&idle->waiting[i], memory_order_acquire);
         for (; map != 0; map &= map - 1) {

@@ -42,11 +42,13 @@ struct idle {
     char pad[CACHE_LINE - 3 * sizeof(weir_atomic_u32)];
     weir_atomic_u64 asleep[IDLE_WORDS];
     weir_atomic_u64 waiting[IDLE_WORDS];
-    struct parking **parking;  /* of each worker; constant */
-    uint32_t workers;
+    /* constant */
+    struct parking **parking;  /* of each worker and guest */
+    uint32_t workers;          /* that search and sleep */
+    uint32_t all;              /* guests included: they wait in joins and scopes */
 };
 
-void idle_init(struct idle *idle, struct parking **parking, uint32_t workers);
+void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests);
 
 /* Begins to search; false: enough others do (half of the workers), park instead. */
 bool idle_begin_search(struct idle *idle) MUST_USE;

@@ -163,7 +163,7 @@ static int build(struct runtime *rt, const struct topology *topology)
         r = worker_new(rt, i);
     if (r != 0)
         return r;
-    idle_init(&rt->idle, rt->parking, rt->count);
+    idle_init(&rt->idle, rt->parking, rt->count, rt->guests);
     for (uint32_t i = 0; i < all_workers(rt); i++)
         order_victims(rt->workers[i], topology);
     return 0;
@@ -198,6 +198,7 @@ int runtime_create(struct runtime **out, const weir_config *config)
     rt->config = *config;
     rt->count = config->workers;
     rt->guests = config->guests;
+    rt->crowded = config->workers > topology_usable_cpus();
     rt->membarrier = config->publish_mode == WEIR_PUBLISH_ON_DEMAND && os_membarrier_init();
     r = build(rt, &topology);
     if (r == 0)

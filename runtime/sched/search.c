@@ -8,8 +8,6 @@
 #include "obs/probes.h"
 #include "sched/worker.h"
 
-#define SPINS_MAX 64u      /* pauses between two sweeps: doubles up to this (about 2 us) */
-#define YIELD_ROUNDS 8u    /* sweeps after which the processor is offered to others between sweeps */
 #define NS_PER_US UINT64_C(1000)
 
 weir_task *worker_take_injected(struct worker *w)
@@ -49,16 +47,12 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
 static weir_task *spin(struct worker *w)
 {
     uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
-    unsigned pause = 1;
+    unsigned relaxes = 1;
     for (unsigned round = 0;; round++) {
         weir_task *t = look(w, round > 0);
         if (t != NULL || runtime_phase(w->rt) != PHASE_RUNNING || os_now() >= deadline)
             return t;
-        for (unsigned i = 0; i < pause; i++)
-            os_relax();
-        pause = pause < SPINS_MAX ? pause * 2 : SPINS_MAX;
-        if (round >= YIELD_ROUNDS)
-            os_yield();
+        worker_pause(w->rt, &relaxes);
     }
 }
 
