@@ -87,7 +87,8 @@ WEIR_INLINE void weir_fork(weir_worker *w, weir_task *t)
  * Ends a fork, for callers that run a task not stolen themselves, as a direct call that the compiler may inline:
  *     if (weir_unfork(w, &a.task) == WEIR_UNFORK_MINE) a.result = f(w, a.arg);
  * Otherwise it returns when the task's results are in place (WEIR_UNFORK_DONE). Meanwhile the worker runs only tasks
- * that the awaited task has made. -EINVAL: `t` was never forked.
+ * that this frame has spawned since the fork or that the awaited task has made, detached ones (weir_spawn) included: a
+ * lock held across the join must not be taken by those. -EINVAL: `t` was never forked.
  */
 WEIR_INLINE int weir_unfork(weir_worker *w, weir_task *t)
 {

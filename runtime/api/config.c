@@ -31,7 +31,7 @@ const char *weir_config_error(void)
     return bad_field;
 }
 
-static int refuse(const char *field)
+int config_refuse(const char *field)
 {
     bad_field = field;
     return -EINVAL;
@@ -47,7 +47,7 @@ static int env_number(const char *name, uint64_t min, uint64_t max, uint64_t *va
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || n < min || n > max)
-        return refuse(name);
+        return config_refuse(name);
     *value = n;
     return 0;
 }
@@ -59,7 +59,7 @@ static int env_word(const char *name, const char *zero, const char *one, uint64_
     if (text == NULL)
         return 0;
     if (strcmp(text, zero) != 0 && strcmp(text, one) != 0)
-        return refuse(name);
+        return config_refuse(name);
     *value = strcmp(text, one) == 0;
     return 0;
 }
@@ -68,7 +68,7 @@ int weir_config_init(weir_config *c)
 {
     bad_field = NULL;
     if (c == NULL)
-        return refuse("config");
+        return config_refuse("config");
     uint64_t workers = topology_usable_cpus();
     uint64_t queue = DEFAULT_QUEUE_CAPACITY;
     uint64_t deque = DEFAULT_DEQUE_CAPACITY;
@@ -109,27 +109,27 @@ int config_check(const weir_config *in, weir_config *out)
 {
     bad_field = NULL;
     if (in->size != sizeof(*in))
-        return refuse("size");
+        return config_refuse("size");
     if (in->workers == 0 || in->workers > WEIR_WORKERS_MAX)
-        return refuse("workers");
+        return config_refuse("workers");
     if (in->queue_capacity == 0 || in->queue_capacity > WEIR_CAPACITY_MAX)
-        return refuse("queue_capacity");
+        return config_refuse("queue_capacity");
     if (in->deque_capacity < 2 || in->deque_capacity > WEIR_CAPACITY_MAX)
-        return refuse("deque_capacity");
+        return config_refuse("deque_capacity");
     if (in->stack_size < STACK_SIZE_MIN || in->stack_size > STACK_SIZE_MAX)
-        return refuse("stack_size");
+        return config_refuse("stack_size");
     if (in->spin_us > SPIN_US_MAX)
-        return refuse("spin_us");
+        return config_refuse("spin_us");
     if (in->pin > 1)
-        return refuse("pin");
+        return config_refuse("pin");
     if (in->steal_order != WEIR_STEAL_RANDOM && in->steal_order != WEIR_STEAL_TOPOLOGY)
-        return refuse("steal_order");
+        return config_refuse("steal_order");
     if (in->publish_mode != WEIR_PUBLISH_ON_DEMAND && in->publish_mode != WEIR_PUBLISH_ALWAYS)
-        return refuse("publish_mode");
+        return config_refuse("publish_mode");
     if (in->guests > GUESTS_MAX)
-        return refuse("guests");
+        return config_refuse("guests");
     if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)
-        return refuse("name");
+        return config_refuse("name");
     *out = *in;
     out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);

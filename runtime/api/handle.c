@@ -29,15 +29,15 @@ static weir_runtime *encode(uint32_t index, uint64_t generation)
     return (weir_runtime *)(uintptr_t)(generation << INDEX_BITS | (index + 1));
 }
 
-static struct entry *entry_of(weir_runtime *h)
-{
-    uintptr_t index = ((uintptr_t)h & INDEX_MASK) - 1;
-    return h == NULL || index >= WEIR_RUNTIMES_MAX ? NULL : &table[index];
-}
-
 static uint64_t generation_of(weir_runtime *h)
 {
     return (uint64_t)(uintptr_t)h >> INDEX_BITS;
+}
+
+static struct entry *entry_of(weir_runtime *h)
+{
+    uintptr_t index = ((uintptr_t)h & INDEX_MASK) - 1;
+    return index >= WEIR_RUNTIMES_MAX || generation_of(h) == 0 ? NULL : &table[index];
 }
 
 int handle_reserve(uint32_t *index)
@@ -100,7 +100,7 @@ void handle_leave(weir_runtime *h)
         os_futex_wake(&e->users, 1); /* the table is static: always there */
 }
 
-void handle_close(weir_runtime *h)
+int handle_close(weir_runtime *h, uint64_t deadline)
 {
     struct entry *e = entry_of(h);
     /* [HA3] seq_cst, both: pairs with handle_enter(). */
@@ -110,12 +110,18 @@ void handle_close(weir_runtime *h)
         uint32_t users = atom_load(&e->users, memory_order_acquire); /* [HA4] acquire: pairs with handle_leave() */
         if (users == (CLOSING | 1))
             break;
-        os_futex_wait(&e->users, users, OS_FOREVER);
+        if (os_futex_wait(&e->users, users, deadline) == -ETIMEDOUT) {
+            atom_and(&e->users, ~CLOSING, memory_order_relaxed); /* relaxed: nobody waits for the count any more */
+            /* [HA2] release: as in handle_open(). */
+            atom_store(&e->generation, generation_of(h), memory_order_release);
+            return -ETIMEDOUT;
+        }
     }
     e->rt = NULL;
     atom_sub(&e->users, CLOSING | 1u, memory_order_relaxed); /* relaxed: late callers only count in and out */
     atom_store(&e->stopping, 0u, memory_order_relaxed);      /* relaxed: released by handle_unreserve() */
     handle_unreserve((uint32_t)(e - table));
+    return 0;
 }
 
 bool handle_begin_stop(weir_runtime *h)

@@ -23,8 +23,11 @@ weir_runtime *handle_open(uint32_t index, struct runtime *rt);
 /* Holds the runtime until handle_leave(). 0, -EINVAL, -ESHUTDOWN, -EOWNERDEAD. */
 int handle_enter(weir_runtime *h, struct runtime **rt) MUST_USE;
 void handle_leave(weir_runtime *h);
-/* Makes the handle stale and waits until everybody else has left it; the caller holds it too. Then frees the entry. */
-void handle_close(weir_runtime *h);
+/*
+ * Makes the handle stale and waits until everybody else has left it; the caller holds it too. 0: the entry is free, the
+ * runtime is the caller's alone. -ETIMEDOUT: the handle is as it was.
+ */
+int handle_close(weir_runtime *h, uint64_t deadline) MUST_USE;
 /* One stopper at a time. False: another thread is at it. The caller holds the runtime. */
 bool handle_begin_stop(weir_runtime *h) MUST_USE;
 void handle_end_stop(weir_runtime *h);

@@ -29,7 +29,7 @@ int weir_start(weir_runtime **out, const weir_config *config)
     struct runtime *rt;
     uint32_t index;
     if (out == NULL)
-        return -EINVAL;
+        return config_refuse("rt");
     int r = config != NULL ? 0 : weir_config_init(&defaults);
     if (r == 0)
         r = config_check(config != NULL ? config : &defaults, &checked);
@@ -48,16 +48,21 @@ int weir_start(weir_runtime **out, const weir_config *config)
     return 0;
 }
 
+/* Whether the calling thread is a worker of rt, be it as a guest or beneath a guest. */
 static bool is_own_worker(const struct runtime *rt)
 {
-    return worker_self() != NULL && worker_self()->rt == rt;
+    for (const struct worker *w = worker_self(); w != NULL; w = w->host)
+        if (w->rt == rt)
+            return true;
+    return false;
 }
 
-/* The caller holds the runtime and is its only stopper. Does not leave the handle. */
-static int stop_held(struct runtime *rt, weir_stop_mode mode, uint64_t deadline)
+/* The caller holds the runtime and is its only stopper. 0: the handle is closed and the runtime the caller's alone. */
+static int stop_held(weir_runtime *h, struct runtime *rt, weir_stop_mode mode, uint64_t deadline)
 {
     runtime_begin_stop(rt, mode);
-    return runtime_await_end(rt, deadline);
+    int r = runtime_await_end(rt, deadline);
+    return r != 0 ? r : handle_close(h, deadline);
 }
 
 int weir_stop_stats(weir_runtime *h, weir_stop_mode mode, uint64_t deadline, weir_stats *last)
@@ -72,7 +77,7 @@ int weir_stop_stats(weir_runtime *h, weir_stop_mode mode, uint64_t deadline, wei
         r = -EDEADLK;
     else if (!handle_begin_stop(h))
         r = -EALREADY;
-    else if ((r = stop_held(rt, mode, deadline)) != 0)
+    else if ((r = stop_held(h, rt, mode, deadline)) != 0)
         handle_end_stop(h);
     if (r != 0) {
         handle_leave(h);
@@ -80,7 +85,6 @@ int weir_stop_stats(weir_runtime *h, weir_stop_mode mode, uint64_t deadline, wei
     }
     if (last != NULL)
         runtime_read(rt, last, NULL, 0);
-    handle_close(h);
     runtime_destroy(rt);
     return 0;
 }

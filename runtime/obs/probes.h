@@ -4,7 +4,7 @@
  *
  * Arguments keep their order for ever: tools depend on it.
  *   task_begin(worker, task, run)   task_end(worker, task)     steal(thief, victim, task)
- *   park(worker)                    unpark(worker)             inject(task, depth)
+ *   park(worker)                    unpark(worker)             inject(worker, oldest task, n)
  *
  * Threads: any.
  */

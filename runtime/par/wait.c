@@ -48,6 +48,18 @@ static weir_task *descendant(struct worker *w, const struct await *a)
     return t;
 }
 
+/* Before the waiter sleeps: who serves what it waits for must look for waiters at its next push. */
+static void poison_servers(struct worker *w, const struct await *a)
+{
+    struct runtime *rt = w->rt;
+    for (uint32_t i = 0; i < rt->count + rt->guests; i++)
+        /* relaxed: who begins to serve the key later poisons itself (worker_serve) */
+        if (atom_load(&rt->workers[i]->park.serving, memory_order_relaxed) == a->key)
+            deque_poison(&rt->workers[i]->dq);
+    if (rt->membarrier)
+        os_membarrier(); /* [PK4] heavy: descendants pushed before it are seen by the next look, later ones see us */
+}
+
 /* Looks for a while. True: a task was run, so begin anew; false: nothing was found in all that time, or it is over. */
 static bool help(struct worker *w, const struct await *a)
 {
@@ -74,8 +86,7 @@ static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
     bool over = a->scope ? state_begin_wait_scope(a->task, w->id) >> STATE_OWED_SHIFT == 0
                          : (state_begin_wait_forked(a->task, w->id) & STATE_DONE) != 0;
     if (!over) {
-        if (w->rt->membarrier)
-            os_membarrier(); /* [PK4] heavy: descendants pushed before it are seen below, later ones see the waiter */
+        poison_servers(w, a);
         weir_task *t = descendant(w, a);
         if (t != NULL) {
             idle_end_wait(idle, w->id);

@@ -24,7 +24,7 @@ static void release_guest(struct runtime *rt, struct worker *w)
 {
     /* [GU1] release: pairs with claim_guest(). */
     atom_and(&rt->guest_map, ~(UINT64_C(1) << (w->id - rt->count)), memory_order_release);
-    eventcount_notify(&rt->room, 1);
+    eventcount_notify_all(&rt->room); /* not all who sleep there may become guests */
 }
 
 bool guest_run(struct runtime *rt, weir_task *t)
@@ -38,6 +38,7 @@ bool guest_run(struct runtime *rt, weir_task *t)
     w->stack_reserve = low + (here - low) / 4;
     if (host == NULL)
         rcu_register();
+    w->host = host;
     worker_set_self(w);
     worker_run_stolen(w, t);
     while ((t = deque_pop(&w->dq)) != NULL)

@@ -127,18 +127,24 @@ bool idle_has_waiters(const struct idle *idle)
     return atom_load(&idle->waiters, memory_order_relaxed) != 0; /* relaxed: the caller has fenced */
 }
 
+/* Wakes worker id if it sleeps and nobody else is at it. */
+static bool wake(struct idle *idle, uint32_t id)
+{
+    if (!claim(idle->asleep, id))
+        return false;
+    atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
+    atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
+    hand_token(idle, id, TOKEN_SEARCH);
+    return true;
+}
+
 unsigned idle_wake_one(struct idle *idle)
 {
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
         uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: claim() decides */
         while (map != 0) {
-            uint32_t id = i * 64 + (uint32_t)__builtin_ctzll(map);
-            if (claim(idle->asleep, id)) {
-                atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
-                atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
-                hand_token(idle, id, TOKEN_SEARCH);
+            if (wake(idle, i * 64 + (uint32_t)__builtin_ctzll(map)))
                 return 1;
-            }
             map &= map - 1;
         }
     }
@@ -156,8 +162,8 @@ unsigned idle_notify(struct idle *idle)
 
 void idle_wake_all(struct idle *idle)
 {
-    while (idle_wake_one(idle) != 0)
-        continue;
+    for (uint32_t id = 0; id < idle->workers; id++)
+        wake(idle, id);
 }
 
 /* --- waiting in a join or a scope ----------------------------------------------------------------------------- */

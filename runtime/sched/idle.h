@@ -72,7 +72,7 @@ bool idle_has_waiters(const struct idle *idle);
 unsigned idle_notify(struct idle *idle);
 /* Wakes one sleeper. Returns wakes sent (0, 1). */
 unsigned idle_wake_one(struct idle *idle);
-/* Wakes every sleeper: shutdown. */
+/* Wakes everybody who sleeps now: shutdown. */
 void idle_wake_all(struct idle *idle);
 
 /* Worker `id` is about to sleep in a wait for `key`. A full fence. */

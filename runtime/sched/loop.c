@@ -7,7 +7,7 @@
  *
  * Threads: the worker.
  * Invariants: while `serving` is not NULL, everything in the deque descends from it: it is set when a task is taken
- * from elsewhere on an empty deque, and cleared before a task is run that may have nothing to do with it.
+ * from elsewhere on an empty deque, and cleared before a task is run that has nothing to do with what the deque holds.
  */
 #include "obs/probes.h"
 #include "sched/worker.h"
@@ -30,7 +30,8 @@ static bool must_discard(const struct worker *w, const struct task_debt *debt)
     return UNLIKELY(runtime_phase(w->rt) == PHASE_DISCARDING) && (debt->flags & STATE_FORKED) == 0;
 }
 
-/* Ends a task without running it. Scopes are told, so that their waiters come to an end. */
+/* Ends a task without running it. It pays what it owes: its scope's waiter comes to an end, its continuation becomes
+ * ready and is dropped in its turn. */
 static void drop(struct worker *w, const struct task_debt *debt)
 {
     if (debt->flags & STATE_SCOPED)
@@ -42,7 +43,6 @@ weir_task *worker_run_one(struct worker *w, weir_task *t)
 {
     struct task_debt debt = task_debt_of(t);
     weir_task *next = NULL;
-    bool run = false;
     if (debt.flags & STATE_FORKED)
         state_take(t); /* stolen, or met on the own deque by somebody else than its join */
     if (must_discard(w, &debt)) {
@@ -50,7 +50,6 @@ weir_task *worker_run_one(struct worker *w, weir_task *t)
     } else if (UNLIKELY(task_is_cancelled(&debt))) {
         atom_count(&w->counters.tasks_skipped, 1);
     } else {
-        run = true;
         atom_count(&w->counters.tasks_run, 1);
         PROBE3(task_begin, w->id, t, t->run);
         next = t->run(worker_public(w), t);
@@ -58,8 +57,6 @@ weir_task *worker_run_one(struct worker *w, weir_task *t)
     }
     if (debt.flags & STATE_POOLED)
         slab_free(&w->slab, t);
-    if (!run && (debt.flags & STATE_SCOPED) == 0)
-        return next; /* a dropped task pays nothing: its continuation is dropped with it */
     struct finish f = task_finish(t, &debt, worker_public(w));
     if (f.wake != 0)
         idle_wake_waiter(&w->rt->idle, f.wake - 1);
@@ -86,13 +83,21 @@ static void *key_of(weir_task *t)
     return flags & STATE_SCOPED ? scope_of_done(t->then) : NULL;
 }
 
+/* A task has been taken from elsewhere: what is on the deque, if anything, has nothing to do with it. */
+static void serve_taken(struct worker *w, weir_task *t)
+{
+    worker_serve(w, deque_has_any(&w->dq) ? NULL : key_of(t));
+}
+
 void worker_run_stolen(struct worker *w, weir_task *t)
 {
     void *before = atom_load(&w->park.serving, memory_order_relaxed); /* relaxed: own word */
-    worker_serve(w, key_of(t));
-    t = worker_run_one(w, t);
-    worker_serve(w, NULL);
+    uint64_t base = deque_position(&w->dq);
+    serve_taken(w, t);
     worker_run_chain(w, t);
+    /* What it has left on the deque is nobody else's to run while the waiter sleeps: so before it looks again. */
+    while (deque_position(&w->dq) > base && (t = deque_pop(&w->dq)) != NULL)
+        worker_run_chain(w, t);
     worker_serve(w, before);
 }
 
@@ -116,13 +121,14 @@ static weir_task *let_injected_first(struct worker *w, weir_task *t)
         return t;
     if (t != NULL)
         weir_push(worker_public(w), t);
+    serve_taken(w, injected);
     return injected;
 }
 
 void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    bool fresh = true;
+    bool fresh = false;
     weir_task *t = NULL;
     self = w;
     w->stack_reserve = os_stack_low() + w->rt->config.stack_size / 4;
@@ -132,8 +138,8 @@ void *worker_main(void *arg)
             t = let_injected_first(w, t);
         if (t == NULL && (t = next_task(w, &fresh)) == NULL)
             break;
-        /* A batch from the injector leaves unrelated tasks on the deque: then nobody may leapfrog. */
-        worker_serve(w, fresh && !deque_has_any(&w->dq) ? key_of(t) : NULL);
+        if (fresh)
+            serve_taken(w, t);
         t = worker_run_one(w, t);
         fresh = false;
     }

@@ -31,10 +31,9 @@ static bool notify(struct worker *w)
 static COLD void run_instead(struct worker *w)
 {
     weir_task *t = deque_pop(&w->dq);
-    if (t != NULL)
-        worker_run_chain(w, t);
-    else
-        deque_rewind(&w->dq);
+    if (deque_is_full(&w->dq))
+        deque_rewind(&w->dq); /* the last slot was public: the deque is empty now, at the end of its buffer */
+    worker_run_chain(w, t);
 }
 
 void weir_push_slow(weir_worker *public, weir_task *t)

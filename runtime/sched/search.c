@@ -63,7 +63,7 @@ static weir_task *last_look(struct worker *w)
     for (uint32_t i = 0; i < rt->count + rt->guests; i++)
         deque_poison(&rt->workers[i]->dq);
     if (rt->membarrier)
-        os_membarrier(); /* [PK4] heavy: pairs with the light fence in weir_push() */
+        os_membarrier(); /* [PK4] [DQ2] heavy: pairs with the light fence in weir_push() */
     return look(w, true);
 }
 
@@ -76,8 +76,10 @@ static bool nothing_can_come(struct runtime *rt)
 /* The last worker to run dry while stopping ends the runtime: the others are all announced, so no task is running. */
 static void end_if_dry(struct runtime *rt)
 {
-    /* relaxed: a worker that is just about to retract runs what it found, and leaves after that */
-    if (!nothing_can_come(rt) || atom_load(&rt->idle.sleepers, memory_order_relaxed) < rt->count)
+    /* relaxed: a worker that is just about to retract runs what it found, and leaves after that. Once ended, whoever
+     * announces itself late wakes everybody, itself included: nobody else would. */
+    if (!nothing_can_come(rt) || (runtime_phase(rt) != PHASE_ENDED &&
+                                  atom_load(&rt->idle.sleepers, memory_order_relaxed) < rt->count))
         return;
     /* [ST1] release: pairs with the acquire in worker_search(). */
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
@@ -102,9 +104,13 @@ weir_task *worker_search(struct worker *w)
         deque_shrink(&w->dq);
         idle_announce(&rt->idle, w->id, searching);
         t = last_look(w);
-        if (t != NULL) {
+        if (t != NULL || steal_anything_left(rt)) {
+            /* What is there but was not to be had is in another thief's hands for a moment: go on searching. */
             idle_retract(&rt->idle, w->id);
-            return leave_with(w, t);
+            searching = true;
+            if (t != NULL)
+                return leave_with(w, t);
+            continue;
         }
         end_if_dry(rt);
         atom_count(&w->counters.parks, 1);

@@ -45,32 +45,31 @@ static int try_submit(struct runtime *rt, weir_task *t)
     return -EAGAIN;
 }
 
-/* Sleeps until there may be room. 0, -ETIMEDOUT; or 1: the task was accepted after all. */
-static int wait_for_room(struct runtime *rt, weir_task *t, uint64_t deadline)
+/* One attempt by any means that the policy allows. 0, -EAGAIN or -ESHUTDOWN. */
+static int try_policy(struct runtime *rt, weir_task *t, weir_policy policy)
 {
-    uint32_t key = eventcount_prepare(&rt->room);
-    int r = try_submit(rt, t); /* between prepare and wait: a slot that comes free from here on wakes us */
-    if (r == -EAGAIN)
-        return eventcount_wait(&rt->room, key, deadline);
-    eventcount_cancel(&rt->room);
-    return r == 0 ? 1 : r;
+    int r = try_submit(rt, t);
+    if (r == -EAGAIN && (keep_on_own_deque(rt, t) || (policy == WEIR_RUN_IN_CALLER && guest_run(rt, t))))
+        r = 0;
+    return r;
 }
 
 int runtime_submit(struct runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline)
 {
-    int r = try_submit(rt, t);
-    while (r == -EAGAIN) {
-        if (policy == WEIR_TRY) {
+    if (policy == WEIR_TRY) {
+        int r = try_submit(rt, t);
+        if (r == -EAGAIN)
             atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
-            return -EAGAIN;
-        }
-        if (keep_on_own_deque(rt, t) || (policy == WEIR_RUN_IN_CALLER && guest_run(rt, t)))
-            return 0;
-        r = wait_for_room(rt, t, policy == WEIR_BLOCK_UNTIL ? deadline : OS_FOREVER);
-        if (r == 1)
-            return 0;
-        if (r == 0)
-            r = try_submit(rt, t);
+        return r;
+    }
+    int r = try_policy(rt, t, policy);
+    while (r == -EAGAIN) {
+        uint32_t key = eventcount_prepare(&rt->room);
+        r = try_policy(rt, t, policy); /* room that comes free from here on wakes us */
+        if (r != -EAGAIN)
+            eventcount_cancel(&rt->room);
+        else if (eventcount_wait(&rt->room, key, policy == WEIR_BLOCK_UNTIL ? deadline : OS_FOREVER) != 0)
+            return -ETIMEDOUT;
     }
     return r;
 }

@@ -37,6 +37,7 @@ struct worker {
     uint32_t ticks;          /* tasks since the injector was last looked at */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
+    struct worker *host;     /* a guest's: the worker of another runtime that its thread also is, or NULL */
     uint32_t *victims;       /* the other workers, nearest first */
     uint32_t near;           /* how many of them share the worker's cache domain */
     struct os_thread thread;

@@ -122,8 +122,8 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
         if (top > pos)
             return pop_last(d, b, top); /* top never returns: the deque is empty */
         uint64_t keep = lowered_split(d, top, pos);
-        /* [DQ8] seq_cst: part of the store-load below; pairs with the load of split in deque_steal(). */
-        if (!atom_cas(&d->end.split, &split, keep, memory_order_seq_cst, memory_order_relaxed))
+        /* relaxed: the fence below orders it; an RMW, so thieves that read it still acquire from the publish before. */
+        if (!atom_cas(&d->end.split, &split, keep, memory_order_relaxed, memory_order_relaxed))
             continue;
         /* [DQ9] forbids: owner lowers split, then misses a new top, while a thief that read that top misses split. */
         atom_fence(memory_order_seq_cst);
@@ -228,9 +228,9 @@ bool deque_relocate(struct deque *d)
     struct deque_buffer *new = capacity > DEQUE_CAPACITY_MAX ? NULL : buffer_new(capacity);
     if (new == NULL)
         return false;
-    /* From here nobody finds anything public, and a revoker's CAS fails. [DQ10] seq_cst, with the fence below: like
-     * [DQ9]; pairs with the load of split in deque_steal(). */
-    atom_xchg(&d->end.split, SPLIT_NOTHING, memory_order_seq_cst);
+    /* From here nobody finds anything public, and a revoker's CAS fails; thieves on their way lose the CAS on top.
+     * relaxed: carried to whoever reads the new top by its release [DQ11]. */
+    atom_store(&d->end.split, SPLIT_NOTHING, memory_order_relaxed);
     uint64_t top = atom_load(&d->top, memory_order_relaxed); /* relaxed: the CAS below decides */
     do {
         live = (position(b) - top) / STEP;
@@ -255,9 +255,9 @@ bool deque_relocate(struct deque *d)
 void deque_rewind(struct deque *d)
 {
     uint64_t first = position(d->buffer->slots);
-    /* [DQ10] seq_cst: thieves that come online from here on find nothing public; those before are waited for, so none
-     * is left that has read `first` in top (I4). */
-    atom_xchg(&d->end.split, SPLIT_NOTHING, memory_order_seq_cst);
+    /* relaxed: the grace period orders it. Thieves that come online later find nothing public; those before are waited
+     * for, so none is left that has read `first` in top (I4). */
+    atom_store(&d->end.split, SPLIT_NOTHING, memory_order_relaxed);
     rcu_synchronize();
     d->origin += (uint64_t)(bottom_of(d) - d->buffer->slots);
     atom_store(&d->top, first, memory_order_release); /* [DQ11] as in deque_relocate() */
@@ -335,7 +335,8 @@ bool deque_has_public(struct deque *d)
 
 bool deque_has_any(struct deque *d)
 {
-    /* relaxed: as above; during a move the two may come from different buffers, and a wrong yes only costs a look */
+    /* relaxed: as above. During a move the two may come from different buffers: a wrong yes only costs a look, and after a
+     * wrong no the owner, who is in weir_push_slow(), looks for sleepers itself. */
     return atom_load(&d->top, memory_order_relaxed) < position(atom_load(&d->end.bottom, memory_order_relaxed));
 }
 

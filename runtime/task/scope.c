@@ -67,7 +67,7 @@ static struct finish scope_end(weir_scope *s, uint64_t old)
 {
     struct finish f = {NULL, state_waiter(old)};
     if (old & STATE_THEN)
-        f.ready = s->done.then;
+        f.ready = s->done.then; /* [TS3] acquired by state_pay(); pairs with weir_scope_then() */
     else if (old & STATE_SLEEPER)
         os_futex_wake(state_owed_word(&s->done), INT32_MAX); /* an address: nothing is read there */
     return f;
