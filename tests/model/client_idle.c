@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client_idle.c - parking: against a push, against an outside submit, against a wake; the poison and its clearing.
+ *
+ * A pusher that then makes no more calls stands for a worker in a long leaf: its task must reach the parker all the
+ * same (promise 2), so a wake-up that is lost shows as a deadlock or as a spin that never ends.
+ *
+ * Threads: client threads are workers, or outside submitters.
+ */
+#include "rig.h"
+
+static struct runtime *rt;
+static struct rig_job job[3];
+
+static void setup_two(void)
+{
+    rt = rig_create(2, 4, 2, 0);
+    for (int i = 0; i < 3; i++)
+        model_name(&job[i], i == 0 ? "job0" : i == 1 ? "job1" : "job2");
+}
+
+static void setup_one(void)
+{
+    rt = rig_create(1, 4, 2, 0);
+}
+
+static void setup_three(void)
+{
+    rt = rig_create(3, 4, 2, 0);
+}
+
+static void check(void)
+{
+    rt->count = 0; /* no threads were started by the runtime: none is joined */
+    for (uint32_t i = 0; i < 3 && rt->workers[i] != NULL; i++) {
+        deque_destroy(&rt->workers[i]->dq);
+        slab_destroy(&rt->workers[i]->slab);
+    }
+}
+
+/* Searches, and so parks, until it has run n tasks or the runtime has ended. */
+static void parker(uint32_t id, unsigned n)
+{
+    struct worker *w = rig_worker(rt, id);
+    while (n-- > 0) {
+        weir_task *t = worker_search(w);
+        if (t == NULL)
+            break;
+        worker_run_chain(w, t);
+        while ((t = deque_pop(&w->dq)) != NULL) {
+            worker_run_chain(w, t);
+            n--;
+        }
+    }
+    rig_worker_end();
+}
+
+static void parker0_1(void) { parker(0, 1); }
+static void parker0_2(void) { parker(0, 2); }
+static void parker2_1(void) { parker(2, 1); }
+
+/* One push, then a leaf that lasts until another worker has run the task. */
+static void pusher_leaf(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    rig_job_init(&job[0], 5);
+    weir_push(worker_public(w), &job[0].task);
+    rig_job_await(&job[0]);
+    rig_worker_end();
+}
+
+static void pusher_two(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    for (int i = 0; i < 2; i++) {
+        rig_job_init(&job[i], 5 + i);
+        weir_push(worker_public(w), &job[i].task);
+    }
+    rig_job_await(&job[0]);
+    rig_job_await(&job[1]);
+    rig_worker_end();
+}
+
+/* A push that the pusher may pop itself; then it ends the runtime. */
+static void pusher_pop(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    rig_job_init(&job[0], 5);
+    weir_push(worker_public(w), &job[0].task);
+    weir_task *t = deque_pop(&w->dq);
+    if (t != NULL)
+        worker_run_chain(w, t);
+    rig_job_await(&job[0]);
+    rig_end(rt);
+    rig_worker_end();
+}
+
+static void submit(int i)
+{
+    rig_job_init(&job[i], 9);
+    MODEL_ASSERT(runtime_submit(rt, &job[i].task, WEIR_TRY, 0) == 0);
+}
+
+static void submit0(void) { submit(0); }
+static void submit1(void) { submit(1); }
+static void submit01(void)
+{
+    submit(0);
+    submit(1);
+}
+
+static weir_task *forked_run(weir_worker *w, weir_task *t)
+{
+    struct rig_job *j = (struct rig_job *)(void *)t;
+    (void)w;
+    MODEL_WRITE(j->result, MODEL_READ(j->payload) + 1);
+    return NULL;
+}
+
+/* Fork and join of one task; then the runtime ends. */
+static void forker(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    struct rig_job *j = model_alloc(sizeof *j); /* tracked: gone the moment that the join returns */
+    j->task.run = forked_run;
+    MODEL_WRITE(j->payload, 3);
+    weir_fork(worker_public(w), &j->task);
+    MODEL_ASSERT(weir_join(worker_public(w), &j->task) == 0);
+    MODEL_ASSERT(MODEL_READ(j->result) == 4);
+    model_free(j);
+    rig_end(rt);
+    rig_worker_end();
+}
+
+/* Ends the runtime against a parker. */
+static void ender(void)
+{
+    rig_end(rt);
+}
+
+#define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, .leaks_ok = true, \
+                                  .preemptions = 3}
+#define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, .leaks_ok = true, \
+                                  .pct = true, .executions = 20000}
+static const struct model_client clients[] = {
+    CLIENT("park_against_push", setup_two, parker0_1, pusher_leaf),
+    CLIENT("park_against_two_pushes", setup_two, parker0_2, pusher_two),
+    CLIENT("park_against_push_and_pop", setup_two, parker0_1, pusher_pop),
+    CLIENT("park_against_submit", setup_one, parker0_1, submit0),
+    CLIENT("park_twice_against_submits", setup_one, parker0_2, submit01),
+    CLIENT("cancel_against_wakes", setup_one, parker0_2, submit0, submit1),
+    CLIENT("park_against_end", setup_one, parker0_1, ender),
+    CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
+    RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),
+    RANDOM("two_parkers_two_submits", setup_three, parker0_1, submit01, parker2_1),
+    RANDOM("random_park_against_two_pushes", setup_two, parker0_2, pusher_two),
+    RANDOM("random_join_of_a_stolen_task", setup_two, parker0_1, forker),
+};
+
+int main(int argc, char **argv)
+{
+    return model_main(argc, argv, clients, sizeof clients / sizeof clients[0]);
+}

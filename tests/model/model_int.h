@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * model_int.h - the engine's own structures: views, stores, events, threads, search nodes.
+ *
+ * Threads: the engine runs on one OS thread; client threads are fibers of it.
+ * Invariants: everything below `struct model` is reset before each execution, nodes excepted. One event is one node.
+ */
+#ifndef MODEL_INT_H
+#define MODEL_INT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "model.h"
+#include "model_atomics.h"
+
+#define MT 8u            /* thread slots: 0 setup and check, 1..6 clients, 7 the reclaimer */
+#define RECLAIMER 7
+#define MLOC 512u        /* atomic words in an execution */
+#define MEV 3000u        /* steps in an execution */
+#define MBLK 512u        /* tracked blocks in an execution */
+#define MOPT 24u         /* choices at a step */
+#define LSET (MLOC / 64u)
+#define STACK_SIZE (256u * 1024u)
+#define ARENA_SIZE (64u * 1024u * 1024u)
+#define POOL_SIZE (64u * 1024u * 1024u)
+#define STALE_MAX 8u     /* reads of one overwritten store in a row, by one thread, that are followed */
+#define IDLE_MAX 200u    /* rounds of spinning with nobody making progress: a livelock */
+#define NO_STORE 0xffffu
+#define POISON 0xddu
+
+/* What a thread knows: a clock per thread (happens-before) and the newest store per location that it must see. */
+struct view {
+    uint64_t now; /* the clock that it has seen */
+    uint32_t clk[MT];
+    uint16_t n; /* at[n] and above are 0 */
+    uint16_t at[MLOC];
+};
+
+struct store {
+    uint64_t val;
+    const struct view *view; /* what an acquire read of it learns; NULL: nothing */
+    uint16_t pos;            /* place in modification order */
+    int16_t ev;              /* event that wrote it; -1: setup or initial value */
+    uint8_t tid;
+    bool taken;              /* a read-modify-write follows it directly */
+    bool plain;              /* written by a plain assignment */
+    uint32_t clk;            /* writer's clock then */
+};
+
+struct loc {
+    uintptr_t addr;
+    uint8_t size;
+    bool dead;
+    int8_t stack; /* thread on whose stack it is, or -1 */
+    int16_t blk;  /* tracked block, or -1 */
+    uint16_t n, cap;
+    uint16_t plain; /* newest store that was a plain assignment, NO_STORE: none */
+    struct store *st;
+    uint16_t *mo;
+    uint64_t mirror; /* what memory contains as far as the engine knows */
+};
+
+struct block {
+    uintptr_t base;
+    size_t size;
+    bool freed;
+    uint8_t alloc_tid;
+    uint32_t alloc_clk;
+    uint32_t last[MT]; /* clock of each thread's last access */
+    int16_t freed_ev;
+};
+
+enum kind {
+    K_LOAD, K_STORE, K_RMW, K_CAS, K_FENCE, K_LIGHT, K_HEAVY, K_FWAIT, K_FWAKE, K_RESUME, K_RELAX,
+    K_RCU_ONLINE, K_RCU_OFFLINE, K_RCU_RETIRE, K_RCU_BARRIER, K_JOIN
+};
+
+struct op {
+    enum kind kind;
+    int order, fail, what;
+    bool weak;
+    int loc; /* -1: none */
+    unsigned size;
+    unsigned shift; /* a 4 byte access to the upper half of an 8 byte word */
+    uint64_t x, expected;
+    uint64_t deadline;
+    const char *file;
+    int line;
+    void *ptr;
+    void *fn;
+    uint64_t result;
+    bool ok;
+};
+
+enum { M_OK, M_FAIL, M_SPURIOUS, M_TIMEOUT };
+struct opt {
+    uint16_t store; /* the store that is read, or after which is written */
+    uint16_t mode;
+};
+
+/* An operation with its choice made: what commutes with what is decided on these. */
+struct event {
+    uint8_t tid, kind, mode;
+    bool r, w, rmw, sc, gp;
+    int order, what;
+    int loc;
+    uint16_t rd, wr, pred, bound;
+    uint16_t pos; /* of the store written, at that time */
+    uint64_t rval, wval;
+    uint16_t seq;     /* number of this event among its thread's, from 1 */
+    uint16_t clk[MT]; /* events of each thread that this one depends on */
+    const uint64_t *rset, *yset;
+    const char *file;
+    int line;
+    unsigned opt_index;
+    int n; /* futex: woken; join: the thread */
+};
+
+struct sleeper {
+    uint8_t tid;
+    struct opt opt;
+};
+
+struct node {
+    uint8_t tid;
+    uint8_t enabled, backtrack, done;
+    bool opts_known;
+    uint8_t nopt, cur;
+    struct opt opt[MOPT]; /* of tid, without those asleep */
+    uint16_t nsleep, csleep;
+    struct sleeper *sleep;
+    uint16_t seq;
+    uint16_t clk[MT];
+    uint16_t preempt;
+    uint8_t kind;
+    int loc;
+};
+
+struct thread {
+    int id;
+    bool used, finished, stalled, asleep, woken, online, registered, yielded, forced;
+    void *sp;
+    char *stack;
+    char *tls;
+    void (*fn)(void);
+    struct view cur, acq, rel, lit; /* lit: cur at the last light fence */
+    struct op op;
+    bool has_op;
+    unsigned seq;
+    uint16_t clk[MT];
+    int spurious_cas, spurious_wake, timeouts, relaxes;
+    unsigned ops;
+    uint64_t rset[LSET]; /* locations read since the last relax */
+    uint64_t yset[LSET]; /* what it waits for a change of, while yielded */
+    unsigned ycount;     /* stores in those locations when it yielded */
+    unsigned idle;
+    unsigned idle_at;    /* number of stores in the execution when idle was last counted */
+    uint16_t stale_id[MLOC];
+    uint8_t stale_n[MLOC];
+    int sleep_loc;
+    uintptr_t low;       /* stack pointer when it last stopped */
+};
+
+struct grace {
+    bool used;
+    uint64_t serial;
+    void *node;
+    void *fn;
+    unsigned waiting;  /* threads that were online */
+    struct view known; /* what the retiring thread knew: a reader that comes later knows it as well */
+    struct view view;  /* what the reclaimer knows: that, and all that readers did until they were offline */
+};
+
+struct payload {
+    uintptr_t addr;
+    uint32_t gen;
+    int8_t wtid;
+    uint32_t wclk;
+    uint32_t rclk[MT];
+    const char *file;
+    int line;
+};
+#define PAYLOADS 1024u
+
+struct model {
+    const struct model_client *client;
+    const struct model_options *opts;
+    struct model_result *res;
+    struct thread t[MT];
+    int self;
+    bool immediate; /* setup, check, reclaim: no scheduling, newest store is read */
+    void *sched_sp;
+    unsigned nthreads;
+    struct loc loc[MLOC];
+    unsigned nloc;
+    struct { uintptr_t addr; uint32_t gen; int id; } hash[2048];
+    uint32_t gen;
+    struct view sc;         /* of the seq_cst order: locations only */
+    struct view heavy;      /* of all heavy fences */
+    struct view rcu_known;  /* what was known when the grace periods began that have ended */
+    struct view rcu_done;   /* what ended grace periods and their reclaimers know */
+    struct view rcu_off;    /* what threads did before they went offline */
+    struct grace grace[32];
+    uint64_t graces;
+    uint16_t futex[MLOC];      /* per word: the newest store that a waker knew */
+    struct block blk[MBLK];
+    unsigned nblk;
+    char *arena;
+    size_t arena_used;
+    char *pool;
+    size_t pool_used;
+    struct payload pay[PAYLOADS];
+    struct event ev[MEV];
+    unsigned nev;
+    struct node node[MEV];
+    unsigned nnode, replay_to; /* nodes; events below replay_to repeat an earlier execution */
+    bool failed, blocked, done;
+    bool broken;
+    unsigned stores;
+    int last_tid;
+    uint64_t rng;
+    unsigned prio[MT];
+    unsigned change[32], nchange;
+    int stall_after;    /* operations after which the stalling thread stops; -1: it does not */
+    bool stalled_once;  /* it had so many */
+    unsigned pct_steps;
+    uint64_t cuts_preempt, cuts_stale;
+    struct { const void *p; size_t n; } ignore[16];
+    unsigned nignore;
+    struct { uintptr_t p; const char *name; } names[64];
+    unsigned nnames;
+    struct { void *p; size_t n; } keep[4];
+    unsigned nkeep;
+    struct { void *fn; void *arg; int tid; } started[MODEL_THREADS_MAX]; /* by os_thread_start() */
+    unsigned nstarted;
+    const char *replay;
+    char *image;
+    int bound;       /* preemptions; -1: none */
+    void *jmp[5];
+    char *data;      /* the program's static data, saved in `image` and restored before each execution */
+    size_t data_size;
+    char *tls;       /* the program's thread-local block: each fiber has its own contents */
+    size_t tls_size;
+    char *tls_init;
+    struct sleeper next_sleep[MEV]; /* what is asleep at the node that comes next */
+    unsigned nnext_sleep;
+    unsigned dead_end;              /* steps of abandoned executions */
+};
+extern struct model *M;
+
+/* model_mem.c: the memory model */
+void mem_reset(void);
+int mem_loc(const void *p, unsigned size, bool key, const char *file, int line);
+int mem_find(uintptr_t addr);
+void mem_kill(uintptr_t base, size_t size);
+void mem_scan(struct thread *t);
+unsigned mem_options(struct thread *t, const struct op *o, struct opt *out);
+void mem_describe(const struct thread *t, const struct op *o, struct opt p, struct event *e);
+void mem_exec(struct thread *t, struct op *o, struct opt p, struct event *e);
+void view_join(struct view *d, const struct view *s);
+void view_join_locs(struct view *d, const struct view *s);
+void *pool_get(size_t n);
+void sc_fence(struct thread *t);
+
+/* model_alloc.c: tracked memory, payload, reclamation */
+void alloc_reset(void);
+struct block *block_of(uintptr_t addr);
+void block_access(struct thread *t, uintptr_t addr, const char *file, int line);
+void alloc_final(void);
+void *alloc_get(size_t size, size_t align);
+void alloc_put(void *p, const char *file, int line);
+void rcu_exec(struct thread *t, struct op *o, struct opt p, struct event *e);
+unsigned rcu_options(struct thread *t, const struct op *o, struct opt *out);
+bool rcu_pending(uint64_t serial);
+
+/* model_sched.c: fibers and one execution */
+void sched_init(void);
+void execution_run(void);
+void op_post(struct op *o);
+bool thread_enabled(struct thread *t);
+unsigned op_options(struct thread *t, struct opt *out);
+struct thread *self(void);
+
+/* model_search.c: choices */
+bool search_choose(unsigned enabled, int *tid, struct opt *opt, unsigned *index);
+void search_event(struct event *e);
+
+/* model_trace.c: printing */
+void trace_print(FILE *f);
+void trace_token(char *out, size_t size);
+const char *loc_name(int loc, char *buf, size_t n);
+
+void model_vfail(const char *file, int line, const char *format, va_list ap) __attribute__((noreturn));
+void model_die(const char *what) __attribute__((noreturn));
+
+static inline bool set_has(const uint64_t *s, int i)
+{
+    return s != NULL && i >= 0 && (s[(unsigned)i / 64u] >> ((unsigned)i % 64u) & 1u) != 0;
+}
+
+static inline void set_add(uint64_t *s, int i)
+{
+    s[(unsigned)i / 64u] |= UINT64_C(1) << ((unsigned)i % 64u);
+}
+
+#endif

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * model_mem.c - the memory model: C11 as views over store histories, executed in program order.
+ *
+ * Each location has its stores in modification order. A thread's view says, per location, the oldest store that it may
+ * still read; a load may read that one or any later one. Release stores carry the writer's view, acquire loads take it
+ * over; fences work on the pending views `acq` and `rel`. A store may be put anywhere in modification order after what
+ * its thread has seen, not just last. This is RC11 (Lahav et al., PLDI 2017) except for what docs/testing.md lists:
+ * no load buffering (program order with reads-from has no cycles), release sequences as in C++20 (no later plain stores
+ * of the same thread), and seq_cst accesses are totally ordered in an order that agrees with happens-before (as in the
+ * 2011 standard; RC11 is weaker in programs that mix seq_cst with weaker accesses of the same words).
+ *
+ * The asymmetric fence follows P1202 (Goldblatt 2018): a heavy and a light fence are ordered as two seq_cst fences
+ * would be, two light fences are not ordered at all. So a light fence that ran before the heavy one has shown the heavy
+ * side what its thread knew then, and one that runs later learns what the heavy side knew. A heavy fence has no
+ * effect on a thread that executes no light fence; removing one is therefore visible.
+ *
+ * Threads: the engine's one thread.
+ * Source: Kang et al., "A Promising Semantics for Relaxed-Memory Concurrency", POPL 2017, without promises.
+ */
+#include "model_int.h"
+
+#include <string.h>
+
+static bool is_acquire(int order)
+{
+    return order == __ATOMIC_ACQUIRE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST ||
+           order == __ATOMIC_CONSUME;
+}
+
+static bool is_release(int order)
+{
+    return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
+}
+
+void *pool_get(size_t n)
+{
+    n = (n + 15u) & ~(size_t)15u;
+    if (M->pool_used + n > POOL_SIZE)
+        model_die("out of pool memory");
+    void *p = M->pool + M->pool_used;
+    M->pool_used += n;
+    return p;
+}
+
+/* --- views ------------------------------------------------------------------------------------------------------ */
+
+static uint16_t pos_of(int loc, uint16_t id)
+{
+    return M->loc[loc].st[id].pos;
+}
+
+void view_join_locs(struct view *d, const struct view *s)
+{
+    if (s->n > d->n)
+        d->n = s->n;
+    for (unsigned i = 0; i < s->n; i++)
+        if (s->at[i] != d->at[i] && pos_of((int)i, s->at[i]) > pos_of((int)i, d->at[i]))
+            d->at[i] = s->at[i];
+}
+
+void view_join(struct view *d, const struct view *s)
+{
+    for (unsigned i = 0; i < MT; i++)
+        if (s->clk[i] > d->clk[i])
+            d->clk[i] = s->clk[i];
+    if (s->now > d->now)
+        d->now = s->now;
+    view_join_locs(d, s);
+}
+
+static void view_see(struct view *v, int loc, uint16_t id)
+{
+    if ((unsigned)loc >= v->n)
+        v->n = (uint16_t)(loc + 1);
+    if (pos_of(loc, id) > pos_of(loc, v->at[loc]))
+        v->at[loc] = id;
+}
+
+static const struct view *view_keep(const struct view *v)
+{
+    size_t n = offsetof(struct view, at) + v->n * sizeof(v->at[0]);
+    struct view *k = pool_get(n);
+    memcpy(k, v, n);
+    return k;
+}
+
+/* --- locations -------------------------------------------------------------------------------------------------- */
+
+static uint64_t mem_get(uintptr_t addr, unsigned size)
+{
+    uint32_t v4;
+    uint64_t v8;
+    if (size == 4) {
+        memcpy(&v4, (const void *)addr, 4);
+        return v4;
+    }
+    memcpy(&v8, (const void *)addr, 8);
+    return v8;
+}
+
+static void mem_put(uintptr_t addr, unsigned size, uint64_t v)
+{
+    memcpy((void *)addr, &v, size); /* little endian */
+}
+
+void mem_reset(void)
+{
+    M->nloc = 0;
+    M->gen++;
+    M->pool_used = 0;
+    memset(&M->sc, 0, sizeof M->sc);
+    memset(&M->heavy, 0, sizeof M->heavy);
+    memset(&M->rcu_done, 0, sizeof M->rcu_done);
+    memset(&M->rcu_known, 0, sizeof M->rcu_known);
+    memset(&M->rcu_off, 0, sizeof M->rcu_off);
+    memset(M->futex, 0, sizeof M->futex);
+    M->stores = 0;
+}
+
+static unsigned hash_of(uintptr_t addr)
+{
+    return (unsigned)((addr * UINT64_C(0x9e3779b97f4a7c15)) >> 53);
+}
+
+int mem_find(uintptr_t addr)
+{
+    for (unsigned h = hash_of(addr); M->hash[h].gen == M->gen; h = (h + 1) & 2047u)
+        if (M->hash[h].addr == addr && M->hash[h].id >= 0 && !M->loc[M->hash[h].id].dead)
+            return M->hash[h].id;
+    return -1;
+}
+
+/* Adds a store directly after store `pred` in modification order; returns its number. */
+static uint16_t store_add(int loc, uint16_t pred, uint64_t val, const struct view *v, unsigned tid)
+{
+    struct loc *l = &M->loc[loc];
+    if (l->n == l->cap) {
+        uint16_t cap = (uint16_t)(l->cap == 0 ? 8 : l->cap * 2);
+        struct store *st = pool_get(cap * sizeof *st);
+        uint16_t *mo = pool_get(cap * sizeof *mo);
+        if (l->n > 0) {
+            memcpy(st, l->st, l->n * sizeof *st);
+            memcpy(mo, l->mo, l->n * sizeof *mo);
+        }
+        l->st = st;
+        l->mo = mo;
+        l->cap = cap;
+    }
+    uint16_t id = l->n++;
+    uint16_t pos = pred == NO_STORE ? 0 : (uint16_t)(l->st[pred].pos + 1);
+    for (uint16_t i = id; i > pos; i--) {
+        l->mo[i] = l->mo[i - 1];
+        l->st[l->mo[i]].pos = i;
+    }
+    l->mo[pos] = id;
+    l->st[id] = (struct store){.val = val, .view = v, .pos = pos, .ev = -1, .tid = (uint8_t)tid,
+                               .clk = M->t[tid].cur.clk[tid]};
+    if (pos == id) { /* last in modification order: what memory contains */
+        if (l->mirror != val)
+            mem_put(l->addr, l->size, val);
+        l->mirror = val;
+    }
+    M->stores++;
+    return id;
+}
+
+static int stack_owner(uintptr_t addr)
+{
+    for (unsigned i = 0; i < MT; i++)
+        if (M->t[i].stack != NULL && addr - (uintptr_t)M->t[i].stack < STACK_SIZE)
+            return (int)i;
+    return -1;
+}
+
+/* The location of a word, made at its first use. Checks that the memory is there, unless the word is a mere key. */
+int mem_loc(const void *p, unsigned size, bool key, const char *file, int line)
+{
+    uintptr_t addr = (uintptr_t)p;
+    struct thread *t = self();
+    if (addr % size != 0)
+        model_fail(file, line, "misaligned atomic access at %p", p);
+    if (addr < 4096)
+        model_fail(file, line, "atomic access through a null pointer (%p)", p);
+    int owner = stack_owner(addr);
+    struct block *b = block_of(addr);
+    if (key && b != NULL && b->freed) {
+        for (int i = (int)M->nloc - 1; i >= 0; i--)
+            if (M->loc[i].addr == addr)
+                return i;
+        return -1;
+    }
+    if (!key && owner > 0 && owner != t->id && M->t[owner].used && addr < M->t[owner].low)
+        model_fail(file, line, "use after return: the word was in a frame of thread %d", owner - 1);
+    if (!key)
+        block_access(t, addr, file, line);
+    int id = mem_find(addr);
+    if (id < 0) {
+        if (M->nloc == MLOC)
+            model_die("too many atomic words (MLOC)");
+        id = (int)M->nloc++;
+        struct loc *l = &M->loc[id];
+        uint64_t v = mem_get(addr, size);
+        *l = (struct loc){.addr = addr, .size = (uint8_t)size, .blk = -1, .mirror = v, .plain = NO_STORE};
+        l->stack = (int8_t)owner;
+        if (b != NULL)
+            l->blk = (int16_t)(b - M->blk);
+        store_add(id, NO_STORE, v, NULL, 0);
+        l->st[0].clk = 0;
+        unsigned h = hash_of(addr);
+        while (M->hash[h].gen == M->gen && M->hash[h].addr != addr)
+            h = (h + 1) & 2047u;
+        M->hash[h].addr = addr;
+        M->hash[h].gen = M->gen;
+        M->hash[h].id = id;
+    } else if (M->loc[id].size != size) {
+        model_fail(file, line, "one word is accessed with two sizes");
+    }
+    return id;
+}
+
+void mem_kill(uintptr_t base, size_t size)
+{
+    for (unsigned i = 0; i < M->nloc; i++)
+        if (M->loc[i].addr - base < size)
+            M->loc[i].dead = true;
+}
+
+/* Finds plain assignments to atomic words (initialisation) that thread t has made since it last stopped. */
+void mem_scan(struct thread *t)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    for (unsigned i = 0; i < M->nloc; i++) {
+        struct loc *l = &M->loc[i];
+        if (l->dead)
+            continue;
+        if (l->stack >= 0) {
+            if (l->stack != t->id)
+                continue;
+            if (l->addr < here) { /* its frame is gone */
+                l->dead = true;
+                continue;
+            }
+        }
+        uint64_t v = mem_get(l->addr, l->size);
+        if (v == l->mirror)
+            continue;
+        l->mirror = v;
+        uint16_t id = store_add((int)i, l->mo[l->n - 1], v, NULL, (unsigned)t->id);
+        l->st[id].plain = true;
+        l->st[id].ev = (int16_t)(M->immediate ? -1 : (int)M->nev);
+        l->plain = id;
+        view_see(&t->cur, (int)i, id);
+        view_see(&t->acq, (int)i, id);
+    }
+}
+
+static void check_plain(const struct thread *t, int loc, const char *file, int line)
+{
+    const struct loc *l = &M->loc[loc];
+    if (l->plain == NO_STORE)
+        return;
+    const struct store *s = &l->st[l->plain];
+    if (s->clk > t->cur.clk[s->tid]) {
+        char name[64];
+        model_fail(file, line, "data race: atomic access to %s and a plain assignment to it by thread %d",
+                   loc_name(loc, name, sizeof name), s->tid - 1);
+    }
+}
+
+/* --- choices ---------------------------------------------------------------------------------------------------- */
+
+static uint16_t low_bound(const struct thread *t, const struct op *o, bool sc)
+{
+    uint16_t b = pos_of(o->loc, t->cur.at[o->loc]);
+    if (sc && pos_of(o->loc, M->sc.at[o->loc]) > b)
+        b = pos_of(o->loc, M->sc.at[o->loc]);
+    if (o->kind == K_FWAIT && pos_of(o->loc, M->futex[o->loc]) > b)
+        b = pos_of(o->loc, M->futex[o->loc]);
+    return b;
+}
+
+static void add_option(struct opt *out, unsigned *n, uint16_t store, unsigned mode)
+{
+    if (*n == MOPT)
+        model_die("too many choices at a step (MOPT)");
+    out[(*n)++] = (struct opt){store, (uint16_t)mode};
+}
+
+/* A read that thread t has already done STALE_MAX times in a row, of a store that is not the newest. */
+static bool too_stale(const struct thread *t, const struct loc *l, int loc, uint16_t id)
+{
+    return l->st[id].pos + 1u < l->n && t->stale_id[loc] == id && t->stale_n[loc] >= STALE_MAX;
+}
+
+/* Lists what operation o of thread t may do now, newest store first. */
+unsigned mem_options(struct thread *t, const struct op *o, struct opt *out)
+{
+    unsigned n = 0;
+    const struct loc *l = o->loc >= 0 ? &M->loc[o->loc] : NULL;
+    uint16_t b;
+    switch (o->kind) {
+    case K_LOAD:
+    case K_FWAIT:
+        b = low_bound(t, o, o->order == __ATOMIC_SEQ_CST);
+        for (int i = l->n - 1; i >= (int)b; i--) {
+            if (too_stale(t, l, o->loc, l->mo[i])) {
+                M->cuts_stale++;
+                continue;
+            }
+            add_option(out, &n, l->mo[i], M_OK);
+        }
+        return n;
+    case K_STORE:
+        b = low_bound(t, o, o->order == __ATOMIC_SEQ_CST);
+        for (int i = l->n - 1; i >= (int)b; i--)
+            if (!l->st[l->mo[i]].taken)
+                add_option(out, &n, l->mo[i], M_OK);
+        return n;
+    case K_RMW:
+        b = low_bound(t, o, o->order == __ATOMIC_SEQ_CST);
+        for (int i = l->n - 1; i >= (int)b; i--)
+            if (!l->st[l->mo[i]].taken)
+                add_option(out, &n, l->mo[i], M_OK);
+        return n;
+    case K_CAS:
+        b = low_bound(t, o, false);
+        for (int i = l->n - 1; i >= (int)b; i--) {
+            uint16_t id = l->mo[i];
+            bool differs = l->st[id].val != o->expected;
+            if (i < (int)low_bound(t, o, (differs ? o->fail : o->order) == __ATOMIC_SEQ_CST))
+                continue;
+            if (differs) {
+                if (too_stale(t, l, o->loc, id))
+                    M->cuts_stale++;
+                else
+                    add_option(out, &n, id, M_FAIL);
+                continue;
+            }
+            if (!l->st[id].taken)
+                add_option(out, &n, id, M_OK);
+            if (o->weak && t->spurious_cas > 0)
+                add_option(out, &n, id, M_SPURIOUS);
+        }
+        return n;
+    default:
+        add_option(out, &n, 0, M_OK);
+        return n;
+    }
+}
+
+/* Fills in the parts of an event that decide what it commutes with, before it is executed. */
+void mem_describe(const struct thread *t, const struct op *o, struct opt p, struct event *e)
+{
+    *e = (struct event){.tid = (uint8_t)t->id, .kind = (uint8_t)o->kind, .mode = (uint8_t)p.mode, .loc = o->loc,
+                        .rd = NO_STORE, .wr = NO_STORE, .pred = NO_STORE, .order = o->order, .what = o->what,
+                        .file = o->file, .line = o->line};
+    switch (o->kind) {
+    case K_LOAD:
+    case K_FWAIT:
+        e->r = true;
+        e->rd = p.store;
+        e->sc = o->order == __ATOMIC_SEQ_CST;
+        break;
+    case K_STORE:
+        e->w = true;
+        e->pred = p.store;
+        e->sc = o->order == __ATOMIC_SEQ_CST;
+        break;
+    case K_RMW:
+    case K_CAS:
+        e->r = true;
+        e->rmw = true;
+        e->rd = p.store;
+        e->w = p.mode == M_OK;
+        e->pred = e->w ? p.store : (uint16_t)NO_STORE;
+        e->sc = (o->kind == K_RMW || p.mode == M_OK ? o->order : o->fail) == __ATOMIC_SEQ_CST;
+        break;
+    case K_FENCE:
+        e->sc = o->order == __ATOMIC_SEQ_CST;
+        break;
+    case K_HEAVY:
+        e->sc = true;
+        break;
+    case K_RELAX:
+        e->rset = t->rset;
+        break;
+    default:
+        break;
+    }
+    if (t->yielded)
+        e->yset = t->yset;
+}
+
+/* --- effects ---------------------------------------------------------------------------------------------------- */
+
+static void read_from(struct thread *t, int loc, uint16_t id, int order)
+{
+    struct loc *l = &M->loc[loc];
+    view_see(&t->cur, loc, id);
+    view_see(&t->acq, loc, id);
+    const struct view *v = l->st[id].view;
+    if (v != NULL) {
+        view_join(&t->acq, v);
+        if (is_acquire(order))
+            view_join(&t->cur, v);
+    }
+    if (t->stale_id[loc] == id) {
+        if (t->stale_n[loc] < 255)
+            t->stale_n[loc]++;
+    } else {
+        t->stale_id[loc] = id;
+        t->stale_n[loc] = 1;
+    }
+    set_add(t->rset, loc);
+}
+
+static uint16_t write_after(struct thread *t, int loc, uint16_t pred, uint64_t val, int order, const struct view *rmw)
+{
+    uint16_t id = store_add(loc, pred, val, NULL, (unsigned)t->id);
+    view_see(&t->cur, loc, id);
+    view_see(&t->acq, loc, id);
+    struct view *v;
+    struct view tmp;
+    const struct view *base = is_release(order) ? &t->cur : &t->rel;
+    if (rmw == NULL) {
+        v = base->n == 0 && base->clk[t->id] == 0 ? NULL : (struct view *)(uintptr_t)view_keep(base);
+    } else {
+        memset(&tmp, 0, sizeof tmp);
+        view_join(&tmp, base);
+        view_join(&tmp, rmw);
+        v = (struct view *)(uintptr_t)view_keep(&tmp);
+    }
+    M->loc[loc].st[id].view = v;
+    M->loc[loc].st[id].ev = (int16_t)(M->immediate ? -1 : (int)M->nev);
+    return id;
+}
+
+static uint64_t mask_of(unsigned size)
+{
+    return size == 4 ? UINT64_C(0xffffffff) : UINT64_MAX;
+}
+
+static uint64_t rmw_value(int what, uint64_t old, uint64_t x)
+{
+    switch (what) {
+    case MODEL_ADD: return old + x;
+    case MODEL_SUB: return old - x;
+    case MODEL_OR: return old | x;
+    case MODEL_AND: return old & x;
+    default: return x;
+    }
+}
+
+void sc_fence(struct thread *t)
+{
+    view_join(&t->cur, &t->acq);
+    view_join_locs(&t->cur, &M->sc);
+    view_join_locs(&M->sc, &t->cur);
+    view_join(&t->acq, &t->cur);
+    t->rel = t->cur;
+}
+
+static void fence_exec(struct thread *t, int order)
+{
+    if (order == __ATOMIC_SEQ_CST) {
+        sc_fence(t);
+        return;
+    }
+    if (is_acquire(order))
+        view_join(&t->cur, &t->acq);
+    if (is_release(order))
+        t->rel = t->cur;
+}
+
+static void light_exec(struct thread *t)
+{
+    view_join_locs(&t->cur, &M->heavy);
+    view_join_locs(&t->acq, &M->heavy);
+    view_join_locs(&t->rel, &M->heavy);
+    view_join_locs(&t->lit, &t->acq);
+}
+
+static void heavy_exec(struct thread *t)
+{
+    sc_fence(t);
+    for (unsigned i = 1; i < MT; i++)
+        if ((int)i != t->id && M->t[i].used)
+            view_join_locs(&t->cur, &M->t[i].lit);
+    view_join_locs(&M->heavy, &t->cur);
+    sc_fence(t);
+}
+
+/* os_relax(): what the thread has read is stale no longer, and it waits until some of it changes. */
+static void relax_exec(struct thread *t, struct event *e)
+{
+    uint64_t *keep = pool_get(sizeof t->rset);
+    memcpy(keep, t->rset, sizeof t->rset);
+    e->rset = keep;
+    bool changed = false;
+    memset(t->yset, 0, sizeof t->yset);
+    t->ycount = 0;
+    for (unsigned i = 0; i < M->nloc; i++) {
+        struct loc *l = &M->loc[i];
+        if (l->dead || !set_has(t->rset, (int)i))
+            continue;
+        uint16_t last = l->mo[l->n - 1];
+        if (t->cur.at[i] != last) {
+            changed = true;
+            view_see(&t->cur, (int)i, last);
+            view_see(&t->acq, (int)i, last);
+        }
+        set_add(t->yset, (int)i);
+        t->ycount += l->n;
+    }
+    memset(t->rset, 0, sizeof t->rset);
+    if (t->relaxes > 0)
+        t->relaxes--;
+    else
+        t->yielded = !changed;
+}
+
+/* Executes o with choice p; fills in e. */
+void mem_exec(struct thread *t, struct op *o, struct opt p, struct event *e)
+{
+    mem_describe(t, o, p, e);
+    if (e->yset != NULL) {
+        uint64_t *keep = pool_get(sizeof t->yset);
+        memcpy(keep, t->yset, sizeof t->yset);
+        e->yset = keep;
+        t->yielded = false;
+    }
+    struct loc *l = NULL;
+    if (o->loc >= 0) {
+        l = &M->loc[o->loc];
+        if (l->dead && o->kind != K_FWAKE && o->kind != K_RESUME)
+            model_fail(o->file, o->line, "use after free: the word was freed before this access");
+        if (l->blk >= 0 && o->kind != K_FWAKE && o->kind != K_RESUME)
+            block_access(t, l->addr, o->file, o->line);
+        check_plain(t, o->loc, o->file, o->line);
+        e->bound = t->cur.at[o->loc];
+    }
+    switch (o->kind) {
+    case K_LOAD:
+        o->result = e->rval = l->st[p.store].val;
+        read_from(t, o->loc, p.store, o->order);
+        break;
+    case K_STORE:
+        e->wval = o->x & mask_of(l->size);
+        e->wr = write_after(t, o->loc, p.store, e->wval, o->order, NULL);
+        break;
+    case K_RMW:
+    case K_CAS: {
+        static const struct view empty;
+        uint64_t old = l->st[p.store].val;
+        o->result = e->rval = old;
+        o->ok = p.mode == M_OK;
+        if (p.mode == M_SPURIOUS)
+            t->spurious_cas--;
+        read_from(t, o->loc, p.store, o->ok ? o->order : o->fail);
+        if (!o->ok)
+            break;
+        const struct view *v = l->st[p.store].view;
+        l->st[p.store].taken = true;
+        e->wval = (o->kind == K_CAS ? o->x : rmw_value(o->what, old, o->x)) & mask_of(l->size);
+        e->wr = write_after(t, o->loc, p.store, e->wval, o->order, v != NULL ? v : &empty);
+        break;
+    }
+    case K_FENCE:
+        fence_exec(t, o->order);
+        break;
+    case K_LIGHT:
+        light_exec(t);
+        break;
+    case K_HEAVY:
+        heavy_exec(t);
+        break;
+    case K_RELAX:
+        relax_exec(t, e);
+        break;
+    default:
+        break;
+    }
+    if (e->w && e->sc)
+        view_see(&M->sc, o->loc, e->wr);
+    if (e->w)
+        e->pos = pos_of(o->loc, e->wr);
+    t->cur.clk[t->id]++;
+    if (t->acq.clk[t->id] < t->cur.clk[t->id])
+        t->acq.clk[t->id] = t->cur.clk[t->id];
+}

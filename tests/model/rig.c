@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rig.c - see rig.h.
+ *
+ * Threads: see rig.h.
+ */
+#include "rig.h"
+
+#include "os/topology.h"
+
+#define RIG_STACK 65536u /* bytes: what the workers believe; fibers have more */
+
+/* --- a machine without properties ------------------------------------------------------------------------------ */
+
+unsigned topology_usable_cpus(void)
+{
+    return 64;
+}
+
+int topology_init(struct topology *t)
+{
+    (void)t;
+    return 0;
+}
+
+void topology_destroy(struct topology *t)
+{
+    (void)t;
+}
+
+enum topology_distance topology_distance(const struct topology *t, int cpu_a, int cpu_b)
+{
+    (void)t, (void)cpu_a, (void)cpu_b;
+    return TOPOLOGY_REMOTE;
+}
+
+/* --- the runtime ------------------------------------------------------------------------------------------------ */
+
+struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests)
+{
+    weir_config config = {.size = sizeof config, .workers = workers, .queue_capacity = queue, .deque_capacity = deque,
+                          .stack_size = RIG_STACK, .guests = guests, .name = "rig"};
+    struct runtime *rt = NULL;
+    static const char *const deque_names[][4] = {{"top0", "bottom0", "split0", "limit0"},
+                                                 {"top1", "bottom1", "split1", "limit1"},
+                                                 {"top2", "bottom2", "split2", "limit2"}};
+    static const char *const token_names[] = {"token0", "token1", "token2"};
+    if (runtime_create(&rt, &config) != 0)
+        model_fail(__FILE__, __LINE__, "no runtime");
+    for (uint32_t i = 0; i < workers + guests; i++) {
+        struct worker *w = rt->workers[i];
+        model_ignore(&w->counters, sizeof w->counters);
+        model_ignore(&w->dq.spawned, sizeof w->dq.spawned);
+        if (i > 2)
+            continue;
+        model_name(&w->dq.top, deque_names[i][0]);
+        model_name(&w->dq.end.bottom, deque_names[i][1]);
+        model_name(&w->dq.end.split, deque_names[i][2]);
+        model_name(&w->dq.end.limit, deque_names[i][3]);
+        model_name(&w->park.token, token_names[i]);
+    }
+    model_ignore(&rt->outside_wakes, sizeof rt->outside_wakes);
+    model_ignore(&rt->rejected, sizeof rt->rejected);
+    model_ignore(&rt->inline_runs, sizeof rt->inline_runs);
+    model_name(&rt->idle.sleepers, "sleepers");
+    model_name(&rt->idle.waiters, "waiters");
+    model_name(&rt->idle.searching, "searching");
+    model_name(&rt->idle.asleep[0], "asleep");
+    model_name(&rt->idle.waiting[0], "waiting");
+    model_name(&rt->phase, "phase");
+    model_name(&rt->exited, "exited");
+    model_name(&rt->injector.full.head, "queue.head");
+    model_name(&rt->injector.full.tail, "queue.tail");
+    model_name(&rt->injector.free.head, "room.head");
+    model_name(&rt->injector.free.tail, "room.tail");
+    model_name(&rt->room.epoch, "room.epoch");
+    model_name(&rt->room.waiters, "room.waiters");
+    return rt;
+}
+
+void rig_destroy(struct runtime *rt)
+{
+    runtime_destroy(rt);
+}
+
+struct worker *rig_worker(struct runtime *rt, uint32_t i)
+{
+    struct worker *w = rt->workers[i];
+    worker_set_self(w);
+    w->stack_reserve = os_stack_low();
+    rcu_register();
+    return w;
+}
+
+void rig_worker_end(void)
+{
+    rcu_unregister();
+    worker_set_self(NULL);
+}
+
+void rig_end(struct runtime *rt)
+{
+    injector_close(&rt->injector);
+    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
+    atom_fence(memory_order_seq_cst);
+    idle_wake_all(&rt->idle);
+}
+
+/* --- jobs ------------------------------------------------------------------------------------------------------- */
+
+static weir_task *job_run(weir_worker *w, weir_task *t)
+{
+    struct rig_job *j = (struct rig_job *)(void *)t;
+    (void)w;
+    MODEL_WRITE(j->result, MODEL_READ(j->payload) + 1);
+    MODEL_ASSERT(atom_add(&j->ran, 1u, memory_order_release) == 0);
+    return NULL;
+}
+
+void rig_job_init(struct rig_job *j, int payload)
+{
+    weir_task_init(&j->task, job_run);
+    MODEL_WRITE(j->payload, payload);
+}
+
+void rig_job_await(struct rig_job *j)
+{
+    while (atom_load(&j->ran, memory_order_acquire) == 0)
+        os_relax();
+    MODEL_ASSERT(MODEL_READ(j->result) == MODEL_READ(j->payload) + 1);
+}
