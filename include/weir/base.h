@@ -62,7 +62,7 @@ WEIR_API const char *weir_version(void);
 
 /*
  * A sentence for an error that a weir call returned.
- * error: a negative errno value, or 0. Returns static storage, never NULL; unknown codes give "unknown error".
+ * error: a negative errno value, or 0; a code that weir does not return gets the C library's text. Returns static storage, never NULL; unknown codes give "unknown error".
  */
 WEIR_API const char *weir_strerror(int error);
 

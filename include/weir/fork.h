@@ -16,8 +16,12 @@
 extern "C" {
 #endif
 
-/* One place in a deque. Atomic: a thief may read it while the owner writes it; top's CAS then rejects what it read. */
-typedef struct weir_slot { weir_task *v; } weir_slot;
+/*
+ * One place in a deque: a task's address, with WEIR_SLOT_FORKED added for a forked one. Atomic: a thief may read it while
+ * the owner writes it; top's CAS then rejects what it read.
+ */
+typedef struct weir_slot { uintptr_t v; } weir_slot;
+#define WEIR_SLOT_FORKED 1u
 typedef struct weir_atomic_slotp { weir_slot *v; } weir_atomic_slotp;
 
 #define WEIR_LINE_PAIR 128u /* bytes: two cache lines, what the adjacent-line prefetcher moves together */
@@ -39,7 +43,9 @@ struct weir_worker {
     weir_atomic_u64 spawned; /* owner writes: tasks spawned (not forked) by this worker */
 };
 
-#define WEIR_TASK_FORKED UINT64_C(1) /* state: a join will wait for this task */
+/* Flags of the state word (runtime/task/state.h) that the inlined paths set. */
+#define WEIR_TASK_FORKED UINT64_C(1)          /* a join will wait for this task */
+#define WEIR_TASK_SCOPED (UINT64_C(1) << 6)   /* `then` is the end of a scope */
 
 /* What weir_unfork found; a negative value is an error. */
 enum weir_unfork_result {
@@ -47,13 +53,13 @@ enum weir_unfork_result {
     WEIR_UNFORK_MINE = 1  /* nobody took it: the caller runs it, as a plain call */
 };
 
-WEIR_API void weir_push_slow(weir_worker *w, weir_task *t);
+WEIR_API void weir_push_slow(weir_worker *w);
 WEIR_API int weir_unfork_slow(weir_worker *w, weir_task *t);
 WEIR_API int weir_unfork_shared(weir_worker *w, weir_task *t);
 WEIR_API void weir_run_chain(weir_worker *w, weir_task *t);
 
-/* Puts a task into slot `b`, the bottom of the worker's deque. */
-WEIR_INLINE void weir_push_at(weir_worker *w, weir_task *t, weir_slot *b)
+/* Puts a task, tagged as a slot has it, into slot `b`, the bottom of the worker's deque. */
+WEIR_INLINE void weir_push_at(weir_worker *w, uintptr_t t, weir_slot *b)
 {
     WEIR_ATOMIC_STORE(b, t, __ATOMIC_RELAXED); /* published by bottom */
     /* [DQ1] release: slot and task before bottom; pairs with the acquire of bottom in deque_force(). */
@@ -62,12 +68,12 @@ WEIR_INLINE void weir_push_at(weir_worker *w, weir_task *t, weir_slot *b)
     WEIR_ATOMIC_LIGHT();
     /* relaxed: limit carries no data; whoever poisons it sweeps the deque after its heavy fence. */
     if (WEIR_UNLIKELY(b >= WEIR_ATOMIC_LOAD(&w->end.limit, __ATOMIC_RELAXED)))
-        weir_push_slow(w, t);
+        weir_push_slow(w);
 }
 
 WEIR_INLINE void weir_push(weir_worker *w, weir_task *t)
 {
-    weir_push_at(w, t, WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED)); /* relaxed: own word */
+    weir_push_at(w, (uintptr_t)t, WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED)); /* relaxed: own word */
 }
 
 /*
@@ -80,7 +86,7 @@ WEIR_INLINE void weir_fork(weir_worker *w, weir_task *t)
     weir_slot *b = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
     /* relaxed: not yet shared, published by the push. The slot's address is what the join compares with bottom. */
     WEIR_ATOMIC_STORE(&t->state, (uint64_t)(uintptr_t)b | WEIR_TASK_FORKED, __ATOMIC_RELAXED);
-    weir_push_at(w, t, b);
+    weir_push_at(w, (uintptr_t)t + WEIR_SLOT_FORKED, b);
 }
 
 /*
@@ -131,6 +137,23 @@ WEIR_INLINE void weir_spawn(weir_worker *w, weir_task *t)
     /* relaxed: a statistics cell with one writer */
     WEIR_ATOMIC_STORE(&w->spawned, WEIR_ATOMIC_LOAD(&w->spawned, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
     weir_push(w, t);
+}
+
+/*
+ * Spawns `t` as part of the scope. Called by the scope's owner, or by any task that is part of the scope, on worker `w`.
+ * The scope takes over t->then. Skipped, if the scope is cancelled before it begins, without its `run` being called.
+ */
+WEIR_INLINE void weir_scope_spawn(weir_worker *w, weir_scope *s, weir_task *t)
+{
+    if (WEIR_LIKELY(s->owner == w && !s->closed)) {
+        t->then = &s->done;
+        /* relaxed: the task is not shared yet */
+        WEIR_ATOMIC_STORE(&t->state, WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED) | WEIR_TASK_SCOPED, __ATOMIC_RELAXED);
+        s->local++;
+    } else {
+        weir_scope_add(s, t);
+    }
+    weir_spawn(w, t);
 }
 
 /*

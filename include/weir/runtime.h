@@ -18,6 +18,7 @@ extern "C" {
 #define WEIR_WORKERS_MAX 1024u     /* workers in one runtime */
 #define WEIR_RUNTIMES_MAX 64u      /* runtimes in one process at the same time */
 #define WEIR_CAPACITY_MAX (1u << 24) /* entries of an injector or first slots of a deque */
+#define WEIR_DEQUE_LIMIT_MAX (1u << 26) /* slots of a deque: 512 MiB */
 
 /* In which order a worker looks at the others when it steals. */
 typedef enum weir_steal_order {
@@ -39,6 +40,9 @@ typedef struct weir_config {
                                 Default 1024. WEIR_QUEUE_CAPACITY */
     uint32_t deque_capacity; /* first slots of each deque, rounded up to a power of two, 2 to WEIR_CAPACITY_MAX.
                                 Default 1024. WEIR_DEQUE_CAPACITY */
+    uint32_t deque_limit;    /* slots that a deque may grow to, rounded up to a power of two, at least deque_capacity, at most
+                                2^26. A task spawned or forked beyond them runs at once, inside the spawn. Default 2^26:
+                                as good as never. WEIR_DEQUE_LIMIT */
     size_t stack_size;       /* bytes of stack per worker, at least 64 KiB; pages are used on demand. Default 8 MiB.
                                 WEIR_STACK_SIZE */
     uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000. Default in

@@ -29,7 +29,7 @@ typedef weir_task *weir_task_fn(weir_worker *w, weir_task *self);
 /*
  * A task: intrusive and owned by the caller, 32 bytes. Embed it in your own record; it must stay valid until `run` is
  * called. The runtime reads `then` before it calls `run` and does not touch the record after that, so `run` may free
- * the record it is embedded in. (Pooled and forked tasks are the runtime's to finish: see weir_task_new, weir_fork.)
+ * the record it is embedded in, or make it runnable again (with `then` NULL, or owed once more). (Pooled and forked tasks are the runtime's to finish: see weir_task_new, weir_fork.)
  */
 struct weir_task {
     weir_task_fn *run;     /* does the work */
@@ -107,7 +107,8 @@ WEIR_INLINE void *weir_task_payload(weir_task *t)
 /* --- scopes --------------------------------------------------------------------------------------------------- */
 
 /*
- * A scope groups tasks: spawn many, wait for all, the first error wins, cancel skips what has not begun. Owned by the
+ * A scope groups tasks: spawn many (weir_scope_spawn, in fork.h), wait for all, the first error wins, cancel skips what
+ * has not begun. Owned by the
  * caller; it must stay valid until weir_scope_wait has returned (or until its continuation runs), no longer.
  */
 typedef struct weir_scope {
@@ -125,11 +126,6 @@ typedef struct weir_scope {
  * on the same worker, in the same task.
  */
 WEIR_API void weir_scope_init(weir_worker *w, weir_scope *s);
-/*
- * Spawns `t` as part of the scope. Called by the scope's owner, or by any task that is part of the scope, on worker `w`.
- * The scope takes over t->then. Skipped, if the scope is cancelled before it begins, without its `run` being called.
- */
-WEIR_API void weir_scope_spawn(weir_worker *w, weir_scope *s, weir_task *t);
 /*
  * Makes `t` part of the scope without making it runnable: the caller spawns, submits or returns it. This is how a
  * thread that is no worker adds tasks (with weir_submit). Undo a failed submit with weir_scope_remove.

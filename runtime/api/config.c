@@ -72,6 +72,7 @@ int weir_config_init(weir_config *c)
     uint64_t workers = topology_usable_cpus();
     uint64_t queue = DEFAULT_QUEUE_CAPACITY;
     uint64_t deque = DEFAULT_DEQUE_CAPACITY;
+    uint64_t limit = WEIR_DEQUE_LIMIT_MAX;
     uint64_t stack = DEFAULT_STACK_SIZE;
     uint64_t spin = DEFAULT_SPIN_US;
     uint64_t pin = 0;
@@ -82,6 +83,7 @@ int weir_config_init(weir_config *c)
     int r = env_number("WEIR_WORKERS", 1, WEIR_WORKERS_MAX, &workers);
     r = r ? r : env_number("WEIR_QUEUE_CAPACITY", 1, WEIR_CAPACITY_MAX, &queue);
     r = r ? r : env_number("WEIR_DEQUE_CAPACITY", 2, WEIR_CAPACITY_MAX, &deque);
+    r = r ? r : env_number("WEIR_DEQUE_LIMIT", 2, WEIR_DEQUE_LIMIT_MAX, &limit);
     r = r ? r : env_number("WEIR_STACK_SIZE", STACK_SIZE_MIN, STACK_SIZE_MAX, &stack);
     r = r ? r : env_number("WEIR_SPIN_US", 0, SPIN_US_MAX, &spin);
     r = r ? r : env_number("WEIR_PIN", 0, 1, &pin);
@@ -94,6 +96,7 @@ int weir_config_init(weir_config *c)
         .workers = (uint32_t)workers,
         .queue_capacity = (uint32_t)queue,
         .deque_capacity = (uint32_t)deque,
+        .deque_limit = (uint32_t)limit,
         .stack_size = (size_t)stack,
         .spin_us = (uint32_t)spin,
         .pin = (uint32_t)pin,
@@ -116,6 +119,8 @@ int config_check(const weir_config *in, weir_config *out)
         return config_refuse("queue_capacity");
     if (in->deque_capacity < 2 || in->deque_capacity > WEIR_CAPACITY_MAX)
         return config_refuse("deque_capacity");
+    if (in->deque_limit < in->deque_capacity || in->deque_limit > WEIR_DEQUE_LIMIT_MAX)
+        return config_refuse("deque_limit");
     if (in->stack_size < STACK_SIZE_MIN || in->stack_size > STACK_SIZE_MAX)
         return config_refuse("stack_size");
     if (in->spin_us > SPIN_US_MAX)
@@ -133,5 +138,6 @@ int config_check(const weir_config *in, weir_config *out)
     *out = *in;
     out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
+    out->deque_limit = (uint32_t)pow2_ceil(in->deque_limit);
     return 0;
 }

@@ -7,6 +7,9 @@
 #include <weir/base.h>
 
 #include <errno.h>
+#include <string.h>
+
+#define ERRNO_MAX 4096 /* the kernel's bound */
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -30,6 +33,9 @@ const char *weir_strerror(int error)
     case -EDEADLK: return "not on a worker: the wait could never end";
     case -EALREADY: return "another thread is stopping the runtime";
     case -ECANCELED: return "cancelled";
-    default: return "unknown error";
+    default: break;
     }
+    /* A scope also carries errors of the program's own. */
+    const char *text = error < 0 && error > -ERRNO_MAX ? strerrordesc_np(-error) : NULL;
+    return text != NULL ? text : "unknown error";
 }

@@ -127,6 +127,8 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) & ~(to - 1);
 }
 
+#define HUGE_MIN ((size_t)4 << 20) /* bytes: from here on a mapping asks for huge pages */
+
 /* A mapping is zeroed and aligned to a page; for more, map too much and cut off both ends. */
 static void *map(size_t size, size_t align)
 {
@@ -143,6 +145,8 @@ static void *map(size_t size, size_t align)
         munmap(p, head);
     if (extra > head)
         munmap(p + head + want, extra - head);
+    if (want >= HUGE_MIN)
+        madvise(p + head, want, MADV_HUGEPAGE); /* advice: a page fault costs more than filling the page with tasks */
     return p + head;
 }
 

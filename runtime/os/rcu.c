@@ -2,16 +2,19 @@
  *
  * rcu.c - rcu.h over liburcu's quiescent-state flavour, safe in processes that fork.
  *
- * liburcu's own thread, the helper, runs the reclaim functions (call_rcu); it starts at the first retire and sleeps
- * when idle.
+ * Retired nodes wait in one list of the process. Who takes the list waits for a grace period and reclaims it.
  *
- * Threads: as rcu.h. reclaim functions run on the helper, and may retire more but not call rcu_barrier_all().
+ * Threads: as rcu.h.
  * Invariants:
+ * - `grace` is held from before the list is taken until all of it is reclaimed: who gets `grace` finds nothing retired
+ *   earlier but what is in the list, and no batch under way. At most RCU_RETIRED_MAX nodes wait and as many are being
+ *   reclaimed, and one more for each thread that waits in rcu_retire(); more only by retires that may not wait.
  * - `members` lists exactly the threads that rcu_register() put into liburcu's registry, so that a forked child can
- *   take the dead ones out. It changes, and callbacks are queued, under `lock` only: a fork happens with the lock held
- *   and copies neither a half-linked registry nor a half-linked queue.
- * - All callbacks go through one queue, in the order of their retires: `reclaimed` follows `retired`, in a child too.
- * - Who holds `lock` waits neither for a grace period nor for call_rcu's mutex: the fork handlers hold the latter.
+ *   take the dead ones out. It changes under `lock` only.
+ * - A fork happens with `grace` and `lock` held: it copies neither a registry in the middle of a change or of a grace
+ *   period nor a half-linked list, and what waits in the list waits in both processes, each with its own copy.
+ * - Order: `grace`, then `lock`. Who holds `lock` waits for nothing but liburcu's registry; who waits for `grace` is
+ *   offline, so that its holder does not wait for it.
  * - A thread that its user registered with liburcu stays as it was: registered, and online if it was online.
  * Source: Desnoyers et al., "User-Level Implementations of Read-Copy Update", IEEE TPDS 2012.
  */
@@ -20,21 +23,13 @@
 #endif
 #include "os/rcu.h"
 
-#include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <urcu/urcu-qsbr.h>
 #include <urcu/static/urcu-qsbr.h>
 
 #include "base/atomics.h"
 #include "base/compiler.h"
-#include "os/os.h"
 #include "os/sanitizer.h"
-
-#define HELPER_NAME "weir/rcu"
-
-static_assert(sizeof(struct rcu_head) <= sizeof ((struct rcu_node *)0)->opaque, "rcu_node holds an rcu_head");
-static_assert(offsetof(struct rcu_node, opaque) == 0, "an rcu_head is the beginning of its rcu_node");
 
 struct member {
     struct cds_list_head link;       /* in `members`; guarded by `lock` */
@@ -43,16 +38,16 @@ struct member {
     bool was_online;                 /* before rcu_online(); the thread itself */
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static CDS_LIST_HEAD(members);         /* guarded by `lock` */
-static bool handlers_installed;        /* guarded by `lock` */
-static uint32_t retired;               /* how many were queued, wraps; guarded by `lock` */
-static weir_atomic_u32 reclaimed;      /* how many of them are through, in the same order; written by the helper */
-static weir_atomic_u32 helper_started; /* 1: the helper exists; only ever set */
+static pthread_mutex_t grace = PTHREAD_MUTEX_INITIALIZER; /* held by who waits for readers */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;  /* held for a few instructions */
+static CDS_LIST_HEAD(members);                            /* guarded by `lock` */
+static bool handlers_installed;                           /* guarded by `lock` */
+static struct rcu_node *retired;                          /* newest first; guarded by `lock` */
+static weir_atomic_u32 waiting;                           /* how many `retired` has; written under `lock` */
 static _Thread_local struct member self;
-static _Thread_local bool helper_named;    /* on the helper: it has its name */
+static _Thread_local bool reclaiming;      /* inside a reclaim function */
 static _Thread_local bool fork_was_online; /* from fork_prepare() to its partner */
-static char readers_done; /* an address for ThreadSanitizer */
+static char readers_done;                  /* an address for ThreadSanitizer */
 
 /* --- readers --- */
 
@@ -122,121 +117,144 @@ void rcu_offline(void)
 
 /* --- reclamation --- */
 
-/* The helper inherits the name of the worker that started it; in a profile its time is not the worker's. */
-static COLD void helper_name(void)
+static void put(struct rcu_node *node)
 {
-    helper_named = true;
-    pthread_setname_np(pthread_self(), HELPER_NAME);
-}
-
-static void reclaim_one(struct rcu_head *head)
-{
-    struct rcu_node *node = (struct rcu_node *)(void *)head;
-
-    if (UNLIKELY(!helper_named))
-        helper_name();
-    tsan_acquire(&readers_done);
-    tsan_acquire(node);
-    node->reclaim(node); /* the node may be gone */
-    /* [RC1] release: the reclaim before the count; pairs with acquire in rcu_barrier_all() */
-    atom_add(&reclaimed, 1, memory_order_release);
-    os_futex_wake(&reclaimed, INT_MAX);
-}
-
-/*
- * Starts the helper with all signals blocked, as it inherits them: none of the program's may land there. Outside
- * `lock`, because liburcu takes call_rcu's mutex.
- */
-static COLD void helper_start(void)
-{
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    urcu_qsbr_get_default_call_rcu_data();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    /* relaxed: liburcu's mutex orders its data; who sees 0 comes here as well */
-    atom_store(&helper_started, 1, memory_order_relaxed);
-}
-
-/*
- * Queues head. call_rcu wants its caller registered and online. It prefers a helper of the thread or the CPU, if the
- * program has set one; the default helper keeps all callbacks in one queue. The caller's state is the same afterwards.
- */
-static void retire_locked(struct rcu_head *head)
-{
-    struct call_rcu_data *own = urcu_qsbr_get_thread_call_rcu_data();
-    bool was_registered = registered();
-    bool was_online = online();
-
-    if (!was_registered)
-        register_locked();
-    else if (!was_online)
-        urcu_qsbr_thread_online();
-    urcu_qsbr_set_thread_call_rcu_data(urcu_qsbr_get_default_call_rcu_data());
-    urcu_qsbr_call_rcu(head, reclaim_one);
-    urcu_qsbr_set_thread_call_rcu_data(own);
-    if (!was_registered)
-        unregister_locked();
-    else if (!was_online)
-        urcu_qsbr_thread_offline();
-    retired++;
-}
-
-void rcu_retire(struct rcu_node *node, void (*reclaim)(struct rcu_node *node))
-{
-    /* relaxed: liburcu reads its own data in the right order */
-    if (UNLIKELY(atom_load(&helper_started, memory_order_relaxed) == 0))
-        helper_start();
-    node->reclaim = reclaim;
-    tsan_release(node);
     pthread_mutex_lock(&lock);
-    retire_locked((struct rcu_head *)(void *)node->opaque);
+    node->next = retired;
+    retired = node;
+    atom_add(&waiting, 1u, memory_order_relaxed); /* relaxed: `lock` orders it for those who must know */
     pthread_mutex_unlock(&lock);
 }
 
-void rcu_synchronize(void)
+/* Takes the list, if at least that many wait in it. */
+static struct rcu_node *take(uint32_t at_least)
+{
+    struct rcu_node *list = NULL;
+
+    pthread_mutex_lock(&lock);
+    if (atom_load(&waiting, memory_order_relaxed) >= at_least) { /* relaxed, both: guarded by `lock` */
+        list = retired;
+        retired = NULL;
+        atom_store(&waiting, 0u, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&lock);
+    return list;
+}
+
+static void wait_for_readers(void)
 {
     urcu_qsbr_synchronize_rcu();
     tsan_acquire(&readers_done);
 }
 
-/* liburcu's own barrier allocates memory and ends the process when there is none. */
-void rcu_barrier_all(void)
+/* The caller holds `grace`: the fork handlers find either the whole list or nothing of it. */
+static void reclaim_grace_held(uint32_t at_least)
 {
-    uint32_t target, now;
+    struct rcu_node *node = take(at_least);
+
+    if (node == NULL)
+        return;
+    wait_for_readers();
+    reclaiming = true;
+    while (node != NULL) {
+        struct rcu_node *next = node->next;
+
+        node->reclaim(node); /* the node may be gone */
+        node = next;
+    }
+    reclaiming = false;
+}
+
+static COLD void reclaim_full_list(void)
+{
+    pthread_mutex_lock(&grace);
+    reclaim_grace_held(RCU_RETIRED_MAX); /* none, if another thread was here first */
+    pthread_mutex_unlock(&grace);
+}
+
+void rcu_retire(struct rcu_node *node, void (*reclaim)(struct rcu_node *node))
+{
+    node->reclaim = reclaim;
+    put(node); /* the node may be gone */
+    /* relaxed: the retire that made the list full sees that, unless the list has been taken since */
+    if (UNLIKELY(atom_load(&waiting, memory_order_relaxed) >= RCU_RETIRED_MAX) && !online() && !reclaiming)
+        reclaim_full_list();
+}
+
+static bool any_waiting(void)
+{
+    uint32_t n;
 
     pthread_mutex_lock(&lock);
-    target = retired;
+    n = atom_load(&waiting, memory_order_relaxed); /* relaxed: guarded by `lock` */
     pthread_mutex_unlock(&lock);
-    /* [RC1] acquire: what was reclaimed is seen; pairs with release in reclaim_one() */
-    while ((int32_t)((now = atom_load(&reclaimed, memory_order_acquire)) - target) < 0)
-        os_futex_wait(&reclaimed, now, OS_FOREVER);
+    return n != 0;
+}
+
+/*
+ * A flush that finds `grace` taken leaves its nodes to the holder. If that one flushes as well it looks again, under
+ * `lock`, after it has let go of `grace`: either it sees those nodes, or they came later and `grace` was free for them.
+ */
+void rcu_flush(void)
+{
+    /* relaxed: the caller sees its own retires, and those of others are theirs to flush */
+    if (LIKELY(atom_load(&waiting, memory_order_relaxed) == 0) || online())
+        return;
+    do {
+        if (pthread_mutex_trylock(&grace) != 0)
+            return;
+        reclaim_grace_held(1);
+        pthread_mutex_unlock(&grace);
+    } while (any_waiting());
+}
+
+/* Takes `grace`, offline. Returns whether the thread was online. */
+static bool grace_begin(void)
+{
+    bool was_online = online();
+
+    if (was_online)
+        go_offline();
+    pthread_mutex_lock(&grace);
+    return was_online;
+}
+
+static void grace_end(bool was_online)
+{
+    pthread_mutex_unlock(&grace);
+    if (was_online)
+        urcu_qsbr_thread_online();
+}
+
+void rcu_synchronize(void)
+{
+    bool was_online = grace_begin();
+
+    wait_for_readers();
+    grace_end(was_online);
+}
+
+void rcu_barrier_all(void)
+{
+    bool was_online = grace_begin();
+
+    reclaim_grace_held(1);
+    grace_end(was_online);
 }
 
 /* --- fork --- */
 
-/* Waits for the helper to pause, which ends its grace period first: this thread may not be what it waits for. */
+/* Waits for the grace period that is under way, if any, and for its batch. */
 static void fork_prepare(void)
 {
-    fork_was_online = online();
-    if (fork_was_online)
-        go_offline();
-    urcu_qsbr_call_rcu_before_fork();
+    fork_was_online = grace_begin();
     pthread_mutex_lock(&lock);
-}
-
-static void fork_end_online(void)
-{
-    if (fork_was_online)
-        urcu_qsbr_thread_online();
 }
 
 static void fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
-    urcu_qsbr_call_rcu_after_fork_parent();
-    fork_end_online();
+    grace_end(fork_was_online);
 }
 
 /* The other threads do not exist here, but their records do: a grace period would wait for them for ever. */
@@ -254,15 +272,9 @@ static void unlink_dead_readers(void)
 
 static void fork_child(void)
 {
-    sigset_t all, before;
-
     unlink_dead_readers();
     pthread_mutex_unlock(&lock);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* a new helper inherits it */
-    urcu_qsbr_call_rcu_after_fork_child();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    fork_end_online();
+    grace_end(fork_was_online);
 }
 
 int rcu_init(void)

@@ -27,7 +27,15 @@ static bool notify(struct worker *w)
     return hungry;
 }
 
-/* No slot and no memory: the newest task runs here and now, unless thieves were faster and room has come that way. */
+/* Up to the limit that the user set; beyond it only where running tasks at once would use up the stack. */
+static bool make_room(struct worker *w)
+{
+    char here;
+    bool deep = (uintptr_t)&here < w->stack_reserve;
+    return deque_relocate(&w->dq, deep ? DEQUE_CAPACITY_MAX : w->rt->config.deque_limit);
+}
+
+/* No slot to be had: the newest task runs here and now, unless thieves were faster and room has come that way. */
 static COLD void run_instead(struct worker *w)
 {
     weir_task *t = deque_pop(&w->dq);
@@ -36,14 +44,13 @@ static COLD void run_instead(struct worker *w)
     worker_run_chain(w, t);
 }
 
-void weir_push_slow(weir_worker *public, weir_task *t)
+void weir_push_slow(weir_worker *public)
 {
-    struct worker *w = worker_of(public);
-    (void)t; /* on the deque already */
-    if (deque_is_full(&w->dq) && !deque_relocate(&w->dq)) {
+    struct worker *w = worker_of(public); /* the task is on its deque already */
+    if (deque_is_full(&w->dq) && !make_room(w))
         run_instead(w);
+    if (!deque_is_poisoned(&w->dq))
         return;
-    }
     deque_publish(&w->dq);
     deque_clear_poison(&w->dq);
     if (notify(w))

@@ -18,6 +18,7 @@
 #define POSITION_MASK ((UINT64_C(1) << MARK_SHIFT) - 1)
 #define SPLIT_NOTHING UINT64_C(0) /* the deque is moving: nothing public, nothing to force */
 #define STEP sizeof(weir_slot)
+#define GROWTH 4u /* times: all moves of a flood together copy a third of it (bench `flat`: 2 is 10 % slower) */
 
 static_assert(offsetof(struct deque, end) == offsetof(struct weir_worker, end), "a worker begins with its deque");
 static_assert(offsetof(struct deque, spawned) == offsetof(struct weir_worker, spawned), "weir_spawn() counts here");
@@ -36,6 +37,18 @@ static uint64_t position(const weir_slot *slot)
 static weir_slot *slot_at(uint64_t pos)
 {
     return (weir_slot *)(uintptr_t)pos;
+}
+
+/* The task in a slot's word. */
+static weir_task *task_in(uintptr_t slot)
+{
+    return (weir_task *)(slot & ~(uintptr_t)WEIR_SLOT_FORKED);
+}
+
+/* The task at the owner's end. */
+static weir_task *own_task(const weir_slot *b)
+{
+    return task_in(atom_load(b, memory_order_relaxed)); /* relaxed: the owner wrote it */
 }
 
 /* The position that halves [from, to), rounded up. */
@@ -67,11 +80,6 @@ static void buffer_reclaim(struct rcu_node *node)
 
 /* --- owner ---------------------------------------------------------------------------------------------------- */
 
-static weir_slot *bottom_of(const struct deque *d)
-{
-    return atom_load(&d->end.bottom, memory_order_relaxed); /* relaxed: the owner reads its own word */
-}
-
 static void set_bottom(struct deque *d, weir_slot *b)
 {
     /* [DQ1] release: a revoker that reads this bottom sees every slot below it; pairs with acquire in deque_force(). */
@@ -89,7 +97,7 @@ static weir_task *pop_last(struct deque *d, weir_slot *b, uint64_t top)
     /* [DQ6] release: keeps split and bottom in step for revokers; pairs with acquire in deque_force(). */
     atom_store(&d->end.split, pos + STEP, memory_order_release);
     set_bottom(d, b + 1);
-    return mine ? atom_load(b, memory_order_relaxed) : NULL; /* relaxed: the owner wrote it */
+    return mine ? own_task(b) : NULL;
 }
 
 /* Where to lower split to so that pos becomes private: the middle, with at least the slot at top left public. */
@@ -112,10 +120,10 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
         uint64_t public_end = position_of(split);
         if (pos >= public_end) {
             if (split == public_end)
-                return atom_load(b, memory_order_relaxed); /* the revoker is through and left b to us */
+                return own_task(b); /* the revoker is through and left b to us */
             /* [DQ7] release: the slots in the given half; pairs with the acquire of split in deque_steal(). */
             if (atom_cas(&d->end.split, &split, half_way(public_end, pos), memory_order_acq_rel, memory_order_relaxed))
-                return atom_load(b, memory_order_relaxed);
+                return own_task(b);
             continue;
         }
         uint64_t top = atom_load(&d->top, memory_order_relaxed); /* relaxed: a guess, checked after the fence */
@@ -129,7 +137,7 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
         atom_fence(memory_order_seq_cst);
         top = atom_load(&d->top, memory_order_relaxed); /* relaxed: ordered by the fence */
         if (top < keep)
-            return atom_load(b, memory_order_relaxed);
+            return own_task(b);
         if (top >= pos)
             return pop_last(d, b, top);
         /* Thieves came to `keep` or past it and one may be at `top` now: that slot stays public, what lies above is ours.
@@ -137,36 +145,36 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
         uint64_t now = keep;
         do {
             if (atom_cas(&d->end.split, &now, top + STEP, memory_order_acq_rel, memory_order_relaxed)) /* [DQ7] */
-                return atom_load(b, memory_order_relaxed);
+                return own_task(b);
         } while (position_of(now) <= top);
     }
 }
 
 weir_task *deque_pop(struct deque *d)
 {
-    weir_slot *b = bottom_of(d) - 1;
+    weir_slot *b = deque_bottom(d) - 1;
     set_bottom(d, b); /* [DQ3] */
     /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
     atom_light();
     /* relaxed: at or above an unmarked split the slot is the owner's alone. */
     if (LIKELY(position(b) >= atom_load(&d->end.split, memory_order_relaxed)))
-        return atom_load(b, memory_order_relaxed);
+        return own_task(b);
     return pop_slow(d, b);
 }
 
 weir_task *deque_pop_lowered(struct deque *d)
 {
-    return pop_slow(d, bottom_of(d));
+    return pop_slow(d, deque_bottom(d));
 }
 
 bool deque_is_full(const struct deque *d)
 {
-    return bottom_of(d) > d->last;
+    return deque_bottom(d) > d->last;
 }
 
 void deque_publish(struct deque *d)
 {
-    uint64_t bottom = position(bottom_of(d));
+    uint64_t bottom = position(deque_bottom(d));
     uint64_t split = atom_load(&d->end.split, memory_order_relaxed); /* relaxed: the CAS decides */
     for (;;) {
         uint64_t from = position_of(split);
@@ -186,18 +194,13 @@ void deque_clear_poison(struct deque *d)
         atom_store(&d->end.limit, d->last, memory_order_relaxed);
 }
 
-uint64_t deque_position(const struct deque *d)
-{
-    return d->origin + (uint64_t)(bottom_of(d) - d->buffer->slots);
-}
-
 /* Forked tasks know their slot (weir_unfork compares it with bottom): tells those that have moved. */
 static void retell_slots(weir_slot *slots, uint64_t live)
 {
     for (uint64_t i = 0; i < live; i++) {
-        weir_task *t = atom_load(&slots[i], memory_order_relaxed); /* relaxed, all: private to the owner here */
-        if (atom_load(&t->state, memory_order_relaxed) & WEIR_TASK_FORKED)
-            atom_store(&t->state, position(&slots[i]) | WEIR_TASK_FORKED, memory_order_relaxed);
+        uintptr_t slot = atom_load(&slots[i], memory_order_relaxed); /* relaxed, both: private to the owner here */
+        if (slot & WEIR_SLOT_FORKED)
+            atom_store(&task_in(slot)->state, position(&slots[i]) | WEIR_TASK_FORKED, memory_order_relaxed);
     }
 }
 
@@ -205,7 +208,7 @@ static uint32_t fitting_capacity(const struct deque *d, uint64_t live)
 {
     uint32_t capacity = d->buffer->capacity;
     if (live > capacity / 2)
-        return capacity * 2;
+        return capacity * GROWTH;
     while (capacity > d->first_capacity && live < capacity / 8)
         capacity /= 2;
     return capacity;
@@ -218,14 +221,14 @@ static void adopt(struct deque *d, struct deque_buffer *buffer, uint64_t live)
     set_bottom(d, buffer->slots + live);
 }
 
-bool deque_relocate(struct deque *d)
+bool deque_relocate(struct deque *d, uint32_t most)
 {
     struct deque_buffer *old = d->buffer;
-    weir_slot *b = bottom_of(d);
+    weir_slot *b = deque_bottom(d);
     /* relaxed: a guess at the number of live tasks; it can only shrink */
     uint64_t live = (position(b) - atom_load(&d->top, memory_order_relaxed)) / STEP;
     uint32_t capacity = fitting_capacity(d, live);
-    struct deque_buffer *new = capacity > DEQUE_CAPACITY_MAX ? NULL : buffer_new(capacity);
+    struct deque_buffer *new = capacity > most ? NULL : buffer_new(capacity);
     if (new == NULL)
         return false;
     /* From here nobody finds anything public, and a revoker's CAS fails; thieves on their way lose the CAS on top.
@@ -235,8 +238,8 @@ bool deque_relocate(struct deque *d)
     do {
         live = (position(b) - top) / STEP;
         for (uint64_t i = 0; i < live; i++) {
-            weir_task *t = atom_load(slot_at(top) + i, memory_order_relaxed); /* relaxed: the owner wrote it */
-            atom_store(&new->slots[i], t, memory_order_relaxed);              /* relaxed: published with split */
+            uintptr_t slot = atom_load(slot_at(top) + i, memory_order_relaxed); /* relaxed: the owner wrote it */
+            atom_store(&new->slots[i], slot, memory_order_relaxed);             /* relaxed: published with split */
         }
         /* A thief that read the old top fails; one that reads the new top has split == NOTHING before it.
          * [DQ11] release: SPLIT_NOTHING before the new top; pairs with the acquire of top in deque_steal(). */
@@ -259,7 +262,7 @@ void deque_rewind(struct deque *d)
      * for, so none is left that has read `first` in top (I4). */
     atom_store(&d->end.split, SPLIT_NOTHING, memory_order_relaxed);
     rcu_synchronize();
-    d->origin += (uint64_t)(bottom_of(d) - d->buffer->slots);
+    d->origin += (uint64_t)(deque_bottom(d) - d->buffer->slots);
     atom_store(&d->top, first, memory_order_release); /* [DQ11] as in deque_relocate() */
     set_bottom(d, d->buffer->slots);
     atom_store(&d->end.split, first, memory_order_release); /* [DQ6] as in deque_relocate() */
@@ -268,7 +271,7 @@ void deque_rewind(struct deque *d)
 void deque_shrink(struct deque *d)
 {
     if (d->buffer->capacity > d->first_capacity)
-        (void)deque_relocate(d); /* without memory it stays as large as it is */
+        (void)deque_relocate(d, DEQUE_CAPACITY_MAX); /* without memory it stays as large as it is */
 }
 
 /* --- thief ---------------------------------------------------------------------------------------------------- */
@@ -283,7 +286,7 @@ enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, 
     uint64_t split = position_of(atom_load(&d->end.split, memory_order_acquire));
     if (top >= split)
         return STEAL_EMPTY;
-    weir_task *t = atom_load(slot_at(top), memory_order_relaxed); /* relaxed: used only if the CAS succeeds */
+    uintptr_t slot = atom_load(slot_at(top), memory_order_relaxed); /* relaxed: used only if the CAS succeeds */
     /* [DQ12] acquire: while top stands, the deque holds what its owner made since it set this word; pairs with the
      * release in worker_serve(). */
     if (guard != NULL && atom_load(guard->word, memory_order_acquire) != guard->value)
@@ -291,7 +294,7 @@ enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, 
     /* [DQ5] seq_cst: one taker per position; pairs with pop_last() and other thieves. */
     if (!atom_cas(&d->top, &top, top + STEP, memory_order_seq_cst, memory_order_relaxed))
         return STEAL_LOST;
-    *out = t;
+    *out = task_in(slot);
     return STEAL_OK;
 }
 
@@ -324,6 +327,11 @@ void deque_poison(struct deque *d)
     /* relaxed: a hint; where it must not be missed (idle.c) fences stand around it. Read first: keep the line shared. */
     if (atom_load(&d->end.limit, memory_order_relaxed) != NULL)
         atom_store(&d->end.limit, NULL, memory_order_relaxed);
+}
+
+bool deque_is_poisoned(const struct deque *d)
+{
+    return atom_load(&d->end.limit, memory_order_relaxed) == NULL; /* relaxed: a hint, see deque_poison() */
 }
 
 bool deque_has_public(struct deque *d)

@@ -27,7 +27,7 @@
 #include "base/compiler.h"
 #include "os/rcu.h"
 
-#define DEQUE_CAPACITY_MAX (1u << 26) /* slots: 512 MiB of queue, where a flood runs inline instead */
+#define DEQUE_CAPACITY_MAX (1u << 26) /* slots: 512 MiB of queue, where a flood runs at once instead */
 
 struct deque_buffer {
     struct rcu_node rcu;
@@ -71,8 +71,11 @@ weir_task *deque_pop(struct deque *d) MUST_USE;
 weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
 /* Owner, after a push: true if the push filled the last slot, so that deque_relocate() must make room. */
 bool deque_is_full(const struct deque *d);
-/* Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, unchanged. */
-bool deque_relocate(struct deque *d);
+/*
+ * Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, or it would
+ * need more than `most` slots; unchanged.
+ */
+bool deque_relocate(struct deque *d, uint32_t most);
 /* Owner, offline, the deque empty: begins again at the first slot of the same buffer. Waits for a grace period. */
 void deque_rewind(struct deque *d);
 /* Owner, before it parks: gives back a buffer that a burst has grown. */
@@ -81,8 +84,16 @@ void deque_shrink(struct deque *d);
 void deque_publish(struct deque *d);
 /* Owner: lets pushes be fast again; the caller then fences and looks for sleepers once more. */
 void deque_clear_poison(struct deque *d);
+static inline weir_slot *deque_bottom(const struct deque *d)
+{
+    return atom_load(&d->end.bottom, memory_order_relaxed); /* relaxed: the owner reads its own word */
+}
+
 /* Owner: logical bottom; grows and shrinks with push and pop, comparable across moves. */
-uint64_t deque_position(const struct deque *d);
+static inline uint64_t deque_position(const struct deque *d)
+{
+    return d->origin + (uint64_t)(deque_bottom(d) - d->buffer->slots);
+}
 
 /* Thief: takes the oldest public task. guard: NULL, or what must hold when it is taken. */
 enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, weir_task **out) MUST_USE;
@@ -90,6 +101,8 @@ enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, 
 enum force_result deque_force(struct deque *d, uint32_t id);
 /* Thief: makes the owner's next push go slow, where it publishes and looks for sleepers. */
 void deque_poison(struct deque *d);
+/* Owner: whether somebody has poisoned it. */
+bool deque_is_poisoned(const struct deque *d);
 /* Any: whether something public is there. */
 bool deque_has_public(struct deque *d);
 /* Any: whether anything is there, private part included (reads the owner's line: for starving thieves only). */

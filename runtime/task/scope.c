@@ -23,11 +23,6 @@ void weir_scope_init(weir_worker *w, weir_scope *s)
     s->closed = false;
 }
 
-static bool on_account(const weir_scope *s, const weir_worker *w)
-{
-    return w != NULL && s->owner == w && !s->closed;
-}
-
 static void enlist(weir_scope *s, weir_task *t)
 {
     t->then = &s->done;
@@ -51,17 +46,6 @@ void weir_scope_remove(weir_scope *s, weir_task *t)
     (void)old;
 }
 
-void weir_scope_spawn(weir_worker *w, weir_scope *s, weir_task *t)
-{
-    if (on_account(s, w)) {
-        enlist(s, t);
-        s->local++;
-    } else {
-        weir_scope_add(s, t);
-    }
-    weir_spawn(w, t);
-}
-
 /* The last completion is paid. `old` tells who waits; the scope is still there only if it has a continuation. */
 static struct finish scope_end(weir_scope *s, uint64_t old)
 {
@@ -73,12 +57,8 @@ static struct finish scope_end(weir_scope *s, uint64_t old)
     return f;
 }
 
-struct finish scope_member_done(weir_scope *s, const weir_worker *w)
+struct finish scope_member_paid(weir_scope *s)
 {
-    if (on_account(s, w)) {
-        s->local--;
-        return (struct finish){NULL, 0};
-    }
     uint64_t old = state_pay(&s->done, 1);
     /* The scope may be gone here, unless this was not the last or a continuation holds it. */
     if (!state_was_last(old, 1))
@@ -128,7 +108,7 @@ void weir_scope_cancel(weir_scope *s)
 
 bool weir_scope_cancelled(const weir_scope *s)
 {
-    return atom_load(&s->cancelled, memory_order_relaxed) != 0; /* relaxed: as above */
+    return scope_is_cancelled(s);
 }
 
 int weir_scope_error(const weir_scope *s)

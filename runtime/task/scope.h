@@ -28,8 +28,24 @@ static inline weir_scope *scope_of_done(weir_task *done)
     return CONTAINER_OF(done, weir_scope, done);
 }
 
+static inline bool scope_is_cancelled(const weir_scope *s)
+{
+    return atom_load(&s->cancelled, memory_order_relaxed) != 0; /* relaxed: a request, see weir_scope_cancel() */
+}
+
+/* Pays a member's completion in the atomic count. */
+struct finish scope_member_paid(weir_scope *s) MUST_USE;
+
 /* A member has run on worker w or was skipped; the scope may be gone on return. */
-struct finish scope_member_done(weir_scope *s, const weir_worker *w) MUST_USE;
+static inline MUST_USE struct finish scope_member_done(weir_scope *s, const weir_worker *w)
+{
+    if (s->owner == w && !s->closed) { /* `closed` is the owner's: read by it alone */
+        s->local--;
+        return (struct finish){NULL, 0};
+    }
+    return scope_member_paid(s);
+}
+
 /* Closes the owner's account. True: nothing is left to wait for. */
 bool scope_close(weir_scope *s) MUST_USE;
 /* Whether all members have finished (after scope_close). */

@@ -32,7 +32,7 @@ static inline struct task_debt task_debt_of(const weir_task *t)
 /* Whether the task is a member of a cancelled scope: then it is finished without being run. */
 static inline bool task_is_cancelled(const struct task_debt *debt)
 {
-    return (debt->flags & STATE_SCOPED) != 0 && weir_scope_cancelled(scope_of_done(debt->then));
+    return (debt->flags & STATE_SCOPED) != 0 && scope_is_cancelled(scope_of_done(debt->then));
 }
 
 /* Pays the debt of a task that has run or was skipped. Forked tasks: `t` may be gone on return. */
