@@ -4,6 +4,7 @@
  *
  * Threads: any; everything returned is static.
  */
+#define _GNU_SOURCE /* strerrordesc_np */
 #include <weir/base.h>
 
 #include <errno.h>

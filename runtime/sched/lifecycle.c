@@ -63,27 +63,23 @@ static void runtime_free(struct runtime *rt)
 
 /* --- victims -------------------------------------------------------------------------------------------------- */
 
-/* How far worker b is from worker a, if the machine was read; guests have no place of their own. */
-static enum topology_distance distance_of(const struct runtime *rt, const struct topology *topology, uint32_t a,
-                                          uint32_t b)
+/* Whether two workers' CPUs share their last-level cache, where that was asked for; guests have no CPU of their own. */
+static bool are_near(const struct runtime *rt, const struct topology *topology, uint32_t a, uint32_t b)
 {
-    if (a >= rt->count || b >= rt->count)
-        return TOPOLOGY_REMOTE;
-    return topology_distance(topology, topology->cpu[a % topology->cpus], topology->cpu[b % topology->cpus]);
+    if (rt->config.steal_order == WEIR_STEAL_RANDOM)
+        return true;
+    return a < rt->count && topology_distance(topology, topology->cpu[a % topology->cpus],
+                                              topology->cpu[b % topology->cpus]) <= TOPOLOGY_SAME_CACHE;
 }
 
-/* Everybody else; in topology order those first that share this worker's last-level cache. */
+/* The other workers; in topology order those first that share this worker's last-level cache. */
 static void order_victims(struct worker *w, const struct topology *topology)
 {
-    struct runtime *rt = w->rt;
-    bool by_distance = rt->config.steal_order == WEIR_STEAL_TOPOLOGY;
     uint32_t n = 0;
     for (int near = 1; near >= 0; near--) {
-        for (uint32_t i = 0; i < all_workers(rt); i++) {
-            bool is_near = !by_distance || distance_of(rt, topology, w->id, i) <= TOPOLOGY_SAME_CACHE;
-            if (i != w->id && is_near == (near == 1))
+        for (uint32_t i = 0; i < w->rt->count; i++)
+            if (i != w->id && are_near(w->rt, topology, w->id, i) == (near == 1))
                 w->victims[n++] = i;
-        }
         if (near == 1)
             w->near = n;
     }

@@ -8,6 +8,7 @@
 #include "obs/probes.h"
 #include "sched/worker.h"
 
+#define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
 #define NS_PER_US UINT64_C(1000)
 
 weir_task *worker_take_injected(struct worker *w)
@@ -30,10 +31,22 @@ weir_task *worker_take_injected(struct worker *w)
     return batch[0];
 }
 
-static weir_task *look(struct worker *w, bool force)
+/* Online for `rounds` looks at all queues, with pauses between. */
+static weir_task *look(struct worker *w, unsigned rounds, bool force)
 {
-    weir_task *t = worker_take_injected(w);
-    return t != NULL ? t : steal_sweep(w, force);
+    unsigned relaxes = 1;
+    weir_task *t = NULL;
+    rcu_online();
+    for (unsigned i = 0; i < rounds; i++) {
+        t = worker_take_injected(w);
+        if (t == NULL)
+            t = steal_sweep(w, force);
+        if (t != NULL || i + 1 == rounds)
+            break;
+        worker_pause(w->rt, &relaxes);
+    }
+    rcu_offline();
+    return t;
 }
 
 /* Leaves the search with a task; passes the duty on if this was the last searcher (P3). */
@@ -47,13 +60,10 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
 static weir_task *spin(struct worker *w)
 {
     uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
-    unsigned relaxes = 1;
-    for (unsigned round = 0;; round++) {
-        weir_task *t = look(w, round > 0);
-        if (t != NULL || runtime_phase(w->rt) != PHASE_RUNNING || os_now() >= deadline)
-            return t;
-        worker_pause(w->rt, &relaxes);
-    }
+    weir_task *t = look(w, 1, false);
+    while (t == NULL && runtime_phase(w->rt) == PHASE_RUNNING && os_now() < deadline)
+        t = look(w, w->rt->crowded ? 1 : LOOKS, true);
+    return t;
 }
 
 /* The promise before sleep: after this fence a pusher sees the announcement or the poison, or its task is seen here. */
@@ -64,7 +74,7 @@ static weir_task *last_look(struct worker *w)
         deque_poison(&rt->workers[i]->dq);
     if (rt->membarrier)
         os_membarrier(); /* [PK4] [DQ2] heavy: pairs with the light fence in weir_push() */
-    return look(w, true);
+    return look(w, 1, true);
 }
 
 /* While stopping: nothing will come any more, from outside or from any worker. */
@@ -110,6 +120,7 @@ weir_task *worker_search(struct worker *w)
             searching = true;
             if (t != NULL)
                 return leave_with(w, t);
+            os_yield();
             continue;
         }
         end_if_dry(rt);

@@ -43,31 +43,50 @@ static weir_task *force_from(struct worker *w, struct worker *victim, const stru
     return steal_from(w, victim, guard);
 }
 
-/* The i-th victim in this sweep's order: within each ring of distance from a random start. */
-static struct worker *victim_at(const struct worker *w, uint32_t i, uint32_t start_near, uint32_t start_far)
+/* One sweep: the other workers, within each ring of distance from a random start; then guests, if there are any. */
+struct sweep {
+    uint32_t near;       /* victims[0] to victims[near - 1] share the thief's cache */
+    uint32_t workers;    /* other workers in all */
+    uint32_t all;        /* and guests */
+    uint32_t start_near; /* random starts, below the rings' lengths */
+    uint32_t start_far;
+};
+
+static struct sweep sweep_begin(struct worker *w)
 {
-    uint32_t near = w->near;
-    uint32_t far = w->rt->count + w->rt->guests - 1 - near;
-    uint32_t at = i < near ? (i + start_near) % near : near + (i - near + start_far) % far;
-    return w->rt->workers[w->victims[at]];
+    const struct runtime *rt = w->rt;
+    struct sweep s;
+    s.near = w->near;
+    s.workers = w->id < rt->count ? rt->count - 1 : rt->count;
+    /* relaxed: a guest that comes later looks for sleepers at its pushes, as a worker does */
+    s.all = s.workers + (atom_load(&rt->guest_map, memory_order_relaxed) != 0 ? rt->guests : 0);
+    s.start_near = s.near > 1 ? rng_below(&w->rng, s.near) : 0;
+    s.start_far = s.workers - s.near > 1 ? rng_below(&w->rng, s.workers - s.near) : 0;
+    return s;
+}
+
+static struct worker *sweep_victim(const struct worker *w, const struct sweep *s, uint32_t i)
+{
+    const struct runtime *rt = w->rt;
+    if (i >= s->workers)
+        return rt->workers[rt->count + i - s->workers];
+    uint32_t at = i < s->near ? (i + s->start_near) % s->near
+                              : s->near + (i - s->near + s->start_far) % (s->workers - s->near);
+    return rt->workers[w->victims[at]];
 }
 
 weir_task *steal_sweep(struct worker *w, bool force)
 {
-    uint32_t others = w->rt->count + w->rt->guests - 1;
-    uint32_t start_near = rng_below(&w->rng, w->near + 1);
-    uint32_t start_far = rng_below(&w->rng, others - w->near + 1);
+    struct sweep s = sweep_begin(w);
     weir_task *t = NULL;
-    rcu_online();
-    for (uint32_t i = 0; i < others && t == NULL; i++) {
-        struct worker *victim = victim_at(w, i, start_near, start_far);
+    for (uint32_t i = 0; i < s.all && t == NULL; i++) {
+        struct worker *victim = sweep_victim(w, &s, i);
         t = steal_from(w, victim, NULL);
         if (t == NULL)
             deque_poison(&victim->dq); /* its next push publishes and looks for sleepers */
     }
-    for (uint32_t i = 0; force && i < others && t == NULL; i++)
-        t = force_from(w, victim_at(w, i, start_near, start_far), NULL);
-    rcu_offline();
+    for (uint32_t i = 0; force && i < s.all && t == NULL; i++)
+        t = force_from(w, sweep_victim(w, &s, i), NULL);
     return t;
 }
 
