@@ -40,8 +40,9 @@ void rcu_offline(void);
  */
 void rcu_retire(struct rcu_node *node, void (*reclaim)(struct rcu_node *node));
 /*
- * Reclaims what waits; returns at once if nothing does, if the caller is online, or if another thread is at it. A worker
- * calls it before it parks, so that no memory lies about while the process is idle.
+ * Reclaims what waits; returns at once if nothing does, if the caller is online, or if another thread is at it. A
+ * worker calls it before it parks, so that no memory lies about while the process is idle; who retires something large
+ * calls it then.
  */
 void rcu_flush(void);
 /* Waits until every thread that is online now has been offline once. */

@@ -11,16 +11,27 @@
 #define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
 #define NS_PER_US UINT64_C(1000)
 
+/* How many tasks to take at once: a fair share, so that those of a short queue spread over the workers, and no more than
+ * fit on the own deque without a move that could fail: a push that finds no room would run its task right here. */
+static size_t batch_size(struct worker *w)
+{
+    uint64_t share = injector_depth(&w->rt->injector) / w->rt->count + 1;
+    if (share > INJECTOR_BATCH)
+        share = INJECTOR_BATCH;
+    if (deque_room(&w->dq) < share - 1)
+        (void)deque_relocate(&w->dq, w->rt->config.deque_limit); /* if not: fewer at once */
+    uint64_t most = deque_room(&w->dq) + 1; /* one is run, not pushed */
+    return (size_t)(share < most ? share : most);
+}
+
 weir_task *worker_take_injected(struct worker *w)
 {
     struct runtime *rt = w->rt;
+    weir_task *batch[INJECTOR_BATCH];
     w->ticks = 0;
     if (injector_is_empty(&rt->injector))
         return NULL;
-    /* A fair share, so that the tasks of a short queue spread over the workers. */
-    uint64_t share = injector_depth(&rt->injector) / rt->count + 1;
-    weir_task *batch[INJECTOR_BATCH];
-    size_t n = injector_pop_batch(&rt->injector, batch, share < INJECTOR_BATCH ? (size_t)share : INJECTOR_BATCH);
+    size_t n = injector_pop_batch(&rt->injector, batch, batch_size(w));
     if (n == 0)
         return NULL;
     atom_count(&w->counters.injected, n);
@@ -31,22 +42,27 @@ weir_task *worker_take_injected(struct worker *w)
     return batch[0];
 }
 
-/* Online for `rounds` looks at all queues, with pauses between. */
-static weir_task *look(struct worker *w, unsigned rounds, bool force)
+/* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or in the injector. */
+static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
 {
     unsigned relaxes = 1;
     weir_task *t = NULL;
-    rcu_online();
-    for (unsigned i = 0; i < rounds; i++) {
-        t = worker_take_injected(w);
-        if (t == NULL)
-            t = steal_sweep(w, force);
-        if (t != NULL || i + 1 == rounds)
+    rcu_online(); /* no task runs from here to offline */
+    for (unsigned i = 0; t == NULL && i < rounds; i++) {
+        if (i > 0)
+            worker_pause(w->rt, &relaxes);
+        t = steal_sweep(w, force);
+        if (!injector_is_empty(&w->rt->injector))
             break;
-        worker_pause(w->rt, &relaxes);
     }
     rcu_offline();
     return t;
+}
+
+static weir_task *look(struct worker *w, unsigned rounds, bool force)
+{
+    weir_task *t = worker_take_injected(w);
+    return t != NULL ? t : sweep(w, rounds, force);
 }
 
 /* Leaves the search with a task; passes the duty on if this was the last searcher (P3). */

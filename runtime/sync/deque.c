@@ -172,6 +172,12 @@ bool deque_is_full(const struct deque *d)
     return deque_bottom(d) > d->last;
 }
 
+uint64_t deque_room(const struct deque *d)
+{
+    const weir_slot *b = deque_bottom(d);
+    return b < d->last ? (uint64_t)(d->last - b) : 0;
+}
+
 void deque_publish(struct deque *d)
 {
     uint64_t bottom = position(deque_bottom(d));
@@ -204,11 +210,12 @@ static void retell_slots(weir_slot *slots, uint64_t live)
     }
 }
 
-static uint32_t fitting_capacity(const struct deque *d, uint64_t live)
+/* The capacity for `live` tasks and room for more; above `most` if there is none. */
+static uint32_t fitting_capacity(const struct deque *d, uint64_t live, uint32_t most)
 {
     uint32_t capacity = d->buffer->capacity;
     if (live > capacity / 2)
-        return capacity * GROWTH;
+        return capacity < most && capacity * GROWTH > most ? most : capacity * GROWTH;
     while (capacity > d->first_capacity && live < capacity / 8)
         capacity /= 2;
     return capacity;
@@ -227,7 +234,7 @@ bool deque_relocate(struct deque *d, uint32_t most)
     weir_slot *b = deque_bottom(d);
     /* relaxed: a guess at the number of live tasks; it can only shrink */
     uint64_t live = (position(b) - atom_load(&d->top, memory_order_relaxed)) / STEP;
-    uint32_t capacity = fitting_capacity(d, live);
+    uint32_t capacity = fitting_capacity(d, live, most);
     struct deque_buffer *new = capacity > most ? NULL : buffer_new(capacity);
     if (new == NULL)
         return false;

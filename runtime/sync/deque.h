@@ -71,6 +71,8 @@ weir_task *deque_pop(struct deque *d) MUST_USE;
 weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
 /* Owner, after a push: true if the push filled the last slot, so that deque_relocate() must make room. */
 bool deque_is_full(const struct deque *d);
+/* Owner: how many pushes there is room for before one fills the last slot. */
+uint64_t deque_room(const struct deque *d);
 /*
  * Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, or it would
  * need more than `most` slots; unchanged.
