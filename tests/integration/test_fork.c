@@ -4,9 +4,9 @@
  *
  * The child reports by its exit status: 0, or the number of the check that failed.
  */
-#include <sys/wait.h>
-
 #include "support.h"
+
+#include <sys/wait.h>
 
 TestSuite(fork, .timeout = 60);
 

@@ -79,7 +79,7 @@ static double sum3(weir_worker *w, double a, float b, int c)
 static uint64_t sum4(weir_worker *w, uint8_t a, uint16_t b, uint32_t c, uint64_t d)
 {
     (void)w;
-    return a + b + c + d;
+    return (uint64_t)a + b + c + d;
 }
 
 static void call_sums(weir_worker *w, void *arg)
@@ -327,6 +327,74 @@ Test(forkjoin, lock_held_across_a_join_never_deadlocks)
     cr_assert_eq(weir_stop(rt, WEIR_DRAIN, in_ms(LONG_TIME_MS)), 0, "deadlock");
     cr_assert_eq(get(&ran), REQUESTS);
     cr_assert_eq(get(&locked_twice), 0);
+}
+
+/* The same with a scope, whose members add members: more tasks than a worker runs before it looks at the injector. */
+#define FAMILY 150u
+
+struct locked_family {
+    weir_task request;
+    weir_scope *scope;
+    weir_task parent;
+    weir_task child[FAMILY];
+};
+
+static weir_task *blink(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    for (volatile unsigned i = 0; i < 500; i++)
+        continue;
+    return NULL;
+}
+
+static weir_task *add_members(weir_worker *w, weir_task *self)
+{
+    struct locked_family *f = (struct locked_family *)((char *)self - offsetof(struct locked_family, parent));
+    for (unsigned i = 0; i < FAMILY; i++) {
+        weir_task_init(&f->child[i], blink);
+        weir_scope_spawn(w, f->scope, &f->child[i]);
+    }
+    return NULL;
+}
+
+static weir_task *locked_scope(weir_worker *w, weir_task *self)
+{
+    struct locked_family *f = (struct locked_family *)self;
+    weir_scope s;
+    f->scope = &s;
+    if (pthread_mutex_lock(&lock) == EDEADLK)
+        set(&locked_twice, 1);
+    weir_scope_init(w, &s);
+    weir_task_init(&f->parent, add_members);
+    weir_scope_spawn(w, &s, &f->parent);
+    usleep(100); /* it is stolen */
+    if (weir_scope_wait(w, &s) != 0)
+        abort();
+    pthread_mutex_unlock(&lock);
+    add(&ran, 1);
+    return NULL;
+}
+
+Test(forkjoin, lock_held_across_a_scope_wait_meets_no_other_request)
+{
+    enum { REQUESTS = 1000 };
+    struct locked_family *f = calloc(REQUESTS, sizeof *f);
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(&lock, &attr);
+    for (unsigned workers = 2; workers <= 4; workers += 2) {
+        weir_runtime *rt = start(workers);
+        set(&ran, 0);
+        for (unsigned i = 0; i < REQUESTS; i++) {
+            weir_task_init(&f[i].request, locked_scope);
+            cr_assert_eq(weir_submit(rt, &f[i].request, WEIR_BLOCK, 0), 0);
+        }
+        cr_assert_eq(weir_stop(rt, WEIR_DRAIN, in_ms(LONG_TIME_MS)), 0, "deadlock");
+        cr_assert_eq(get(&locked_twice), 0, "a waiter took on another request");
+        cr_assert_eq(get(&ran), REQUESTS);
+    }
+    free(f);
 }
 
 /* --- work conservation ---------------------------------------------------------------------------------------- */

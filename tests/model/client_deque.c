@@ -35,32 +35,36 @@ struct script {
     const char *thief[3];
     uint32_t capacity;
     bool always_public;
+    uint32_t most; /* slots that it may grow to; 0: any number */
 };
 
 static const struct script scripts[] = {
-    /* 0 */ {"PO", {"S"}, 4, false},
-    /* 1 */ {"PPOO", {"R"}, 4, false},
-    /* 2 */ {"PPOO", {"SR"}, 4, false},
-    /* 3 */ {"PPOPO", {"R"}, 8, false},
-    /* 4 */ {"PPPOO", {"R", "R"}, 8, false},
-    /* 5 */ {"POPO", {"R", "S"}, 8, false},
-    /* 6 */ {"NPPOO", {"S", "S"}, 8, false},
-    /* 7 */ {"PPO", {"S"}, 2, false},
-    /* 8 */ {"PPPOO", {"R"}, 2, false},
-    /* 9 */ {"PPO", {"S", "R"}, 2, false},
-    /* 10 */ {"PPOO", {"SS"}, 4, true},
-    /* 11 */ {"PPO", {"S", "S"}, 4, true},
-    /* 12 */ {"PPPOO", {"SS"}, 2, true},
-    /* 13 */ {"O", {"R"}, 4, false},
-    /* 14 */ {"FJ", {"R"}, 4, false},
-    /* 15 */ {"FFJJ", {"R"}, 8, false},
-    /* 16 */ {"FFJFJJ", {"S"}, 2, false},
-    /* 17 */ {"PPOO", {"S", "S", "R"}, 8, false},
-    /* 18 */ {"POPOPO", {"R"}, 2, false},
-    /* 19 */ {"PPOO", {"R", "R"}, 8, false},
-    /* 20 */ {"NPPCPOO", {"NR"}, 8, false},
-    /* 21 */ {"PPPOPO", {"R", "R"}, 8, false},
-    /* 22 */ {"PPPPOOOO", {"RS"}, 8, false},
+    /* 0 */ {"PO", {"S"}, 4, false, 0},
+    /* 1 */ {"PPOO", {"R"}, 4, false, 0},
+    /* 2 */ {"PPOO", {"SR"}, 4, false, 0},
+    /* 3 */ {"PPOPO", {"R"}, 8, false, 0},
+    /* 4 */ {"PPPOO", {"R", "R"}, 8, false, 0},
+    /* 5 */ {"POPO", {"R", "S"}, 8, false, 0},
+    /* 6 */ {"NPPOO", {"S", "S"}, 8, false, 0},
+    /* 7 */ {"PPO", {"S"}, 2, false, 0},
+    /* 8 */ {"PPPOO", {"R"}, 2, false, 0},
+    /* 9 */ {"PPO", {"S", "R"}, 2, false, 0},
+    /* 10 */ {"PPOO", {"SS"}, 4, true, 0},
+    /* 11 */ {"PPO", {"S", "S"}, 4, true, 0},
+    /* 12 */ {"PPPOO", {"SS"}, 2, true, 0},
+    /* 13 */ {"O", {"R"}, 4, false, 0},
+    /* 14 */ {"FJ", {"R"}, 4, false, 0},
+    /* 15 */ {"FFJJ", {"R"}, 8, false, 0},
+    /* 16 */ {"FFJFJJ", {"S"}, 2, false, 0},
+    /* 17 */ {"PPOO", {"S", "S", "R"}, 8, false, 0},
+    /* 18 */ {"POPOPO", {"R"}, 2, false, 0},
+    /* 19 */ {"PPOO", {"R", "R"}, 8, false, 0},
+    /* 20 */ {"NPPCPOO", {"NR"}, 8, false, 0},
+    /* 21 */ {"PPPOPO", {"R", "R"}, 8, false, 0},
+    /* 22 */ {"PPPPOOOO", {"RS"}, 8, false, 0},
+    /* 23 */ {"PPPO", {"S"}, 2, true, 2},
+    /* 24 */ {"PPPO", {"R"}, 2, false, 2},
+    /* 25 */ {"NPPPO", {"S", "S"}, 2, false, 2},
 };
 
 static const struct script *script(void)
@@ -81,11 +85,18 @@ static void run(weir_task *t)
 
 /* --- what the inlined paths call ------------------------------------------------------------------------------ */
 
-void weir_push_slow(weir_worker *w, weir_task *t)
+void weir_push_slow(weir_worker *w)
 {
-    (void)w, (void)t;
-    if (deque_is_full(&d) && !deque_relocate(&d))
-        model_fail(__FILE__, __LINE__, "no memory");
+    (void)w;
+    if (deque_is_full(&d) && !deque_relocate(&d, script()->most != 0 ? script()->most : DEQUE_CAPACITY_MAX)) {
+        weir_task *t = deque_pop(&d);
+        if (deque_is_full(&d))
+            deque_rewind(&d);
+        if (t != NULL)
+            run(t);
+    }
+    if (!deque_is_poisoned(&d))
+        return;
     deque_publish(&d);
     deque_clear_poison(&d);
     atom_fence(memory_order_seq_cst);
@@ -256,6 +267,9 @@ static const struct model_client clients[] = {
     ONE("clear_poison_against_poison", 20),
     TWO("two_revokers_repush", 21),
     ONE("force_takes_half", 22),
+    ONE("rewind_always_public", 23),
+    ONE("rewind_against_force", 24),
+    TWO("rewind_two_thieves", 25),
 };
 
 int main(int argc, char **argv)

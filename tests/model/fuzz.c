@@ -2,7 +2,7 @@
  *
  * fuzz.c - the reduction against none: random tiny programs must have the same outcomes with and without it.
  *
- * usage: fuzz [FIRST [COUNT]]: COUNT programs from seed FIRST on.
+ * usage: fuzz [--deep | FIRST [COUNT]]: COUNT programs from seed FIRST on.
  *
  * Threads: one; client threads are fibers.
  */
@@ -17,6 +17,8 @@
 #include "os/rcu.h"
 
 #define OPS_MAX 4u
+#define PROGRAMS 100u
+#define PROGRAMS_DEEP 20000u
 
 struct step {
     int what, order;
@@ -146,7 +148,9 @@ static void shrink(struct program *p, struct model_result *a, struct model_resul
 
 int main(int argc, char **argv)
 {
-    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 300;
+    bool deep = argc > 1 && strcmp(argv[1], "--deep") == 0;
+    uint64_t first = argc > 1 && !deep ? strtoull(argv[1], NULL, 10) : 1;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : deep ? PROGRAMS_DEEP : PROGRAMS;
     struct model_result *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
     struct program *p = calloc(1, sizeof *p);
     uint64_t reduced = 0, naive = 0, bad = 0, skipped = 0;

@@ -26,7 +26,9 @@
 #define ARENA_SIZE (64u * 1024u * 1024u)
 #define POOL_SIZE (64u * 1024u * 1024u)
 #define STALE_MAX 8u     /* reads of one overwritten store in a row, by one thread, that are followed */
+#define FAIR_MAX 250u    /* steps in a row while others could move; then another thread moves */
 #define IDLE_MAX 200u    /* rounds of spinning with nobody making progress: a livelock */
+#define RELAX_NS 20000u   /* by which a pause moves the clock on: loops that spin for a while come to an end */
 #define NO_STORE 0xffffu
 #define POISON 0xddu
 
@@ -160,6 +162,7 @@ struct thread {
     uint16_t stale_id[MLOC];
     uint8_t stale_n[MLOC];
     int sleep_loc;
+    uint16_t woken_by;   /* the word's newest store that the waker knew */
     uintptr_t low;       /* stack pointer when it last stopped */
 };
 
@@ -220,6 +223,7 @@ struct model {
     bool broken;
     unsigned stores;
     int last_tid;
+    unsigned in_a_row;
     uint64_t rng;
     unsigned prio[MT];
     unsigned change[32], nchange;

@@ -14,8 +14,8 @@
 
 struct model *M;
 
-#define EXECUTIONS_NORMAL UINT64_C(150000) /* per client, when it names no limit */
-#define SECONDS_NORMAL 6.0 /* of processor time, per client */
+#define EXECUTIONS_NORMAL UINT64_C(60000) /* per client, when it names no limit */
+#define SECONDS_NORMAL 4.0 /* of processor time, per client */
 #define SECONDS_DEEP 900.0
 #define ARENA_ADDRESS ((void *)UINT64_C(0x200000000000))
 
@@ -105,7 +105,7 @@ __attribute__((constructor)) static void start(void)
 static void usage(const char *program)
 {
     printf("usage: %s [--list] [--only NAME] [--deep] [--pct N] [--seed N] [--seconds S] [--executions N]\n"
-           "       [--replay TOKEN] [--quiet]\n", program);
+           "       [--replay TOKEN] [--quiet] [--verbose] [--stop-at-failure]\n", program);
 }
 
 static void print_result(const struct model_client *c, const struct model_result *r, bool pct, bool ok)
@@ -153,7 +153,7 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
 {
     struct model_options o = {.seed = 1};
     const char *only = NULL;
-    bool verbose = false, list = false, limits = false;
+    bool verbose = false, list = false, stop = false;
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(a, "--list") == 0)
@@ -162,6 +162,8 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
             o.deep = true;
         else if (strcmp(a, "--quiet") == 0)
             o.quiet = true;
+        else if (strcmp(a, "--stop-at-failure") == 0)
+            stop = true;
         else if (strcmp(a, "--verbose") == 0)
             verbose = true;
         else if (strcmp(a, "--only") == 0)
@@ -171,11 +173,11 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
         else if (strcmp(a, "--seed") == 0)
             o.seed = strtoull(v, NULL, 10), i++;
         else if (strcmp(a, "--pct") == 0)
-            o.pct = true, limits = true, o.executions = strtoull(v, NULL, 10), i++;
+            o.pct = true, o.executions = strtoull(v, NULL, 10), i++;
         else if (strcmp(a, "--executions") == 0)
-            limits = true, o.executions = strtoull(v, NULL, 10), i++;
+            o.executions = strtoull(v, NULL, 10), i++;
         else if (strcmp(a, "--seconds") == 0)
-            limits = true, o.seconds = strtod(v, NULL), i++;
+            o.seconds = strtod(v, NULL), i++;
         else {
             usage(argv[0]);
             return 2;
@@ -193,14 +195,16 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
         if (only != NULL ? strcmp(only, c->name) != 0 : c->deep_only && !o.deep)
             continue;
         struct model_options own = o;
-        if (!limits) {
+        if (own.seconds <= 0)
             own.seconds = o.deep ? SECONDS_DEEP : SECONDS_NORMAL;
-            own.executions = o.deep ? 0 : c->executions > 0 ? c->executions : EXECUTIONS_NORMAL;
-        }
+        if (own.executions == 0 && !o.deep)
+            own.executions = c->executions > 0 ? c->executions : EXECUTIONS_NORMAL;
         if (c->pct && !o.deep)
             own.pct = true;
         ran++;
         failed += !run_client(c, own, verbose, &seconds, &executions);
+        if (failed > 0 && stop)
+            break;
     }
     if (list)
         return 0;

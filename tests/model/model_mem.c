@@ -514,6 +514,8 @@ static void relax_exec(struct thread *t, struct event *e)
         t->ycount += l->n;
     }
     memset(t->rset, 0, sizeof t->rset);
+    t->cur.now += RELAX_NS;
+    t->acq.now = t->cur.now;
     if (t->relaxes > 0)
         t->relaxes--;
     else

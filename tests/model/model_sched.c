@@ -198,6 +198,7 @@ static void wake_exec(struct thread *t, struct op *o, struct opt p, struct event
         struct thread *s = &M->t[i];
         if (s->asleep && !s->woken && s->sleep_loc == o->loc && (p.store == 0 || p.store == i)) {
             s->woken = true;
+            s->woken_by = t->cur.at[o->loc];
             o->result++;
         }
     }
@@ -230,6 +231,8 @@ static void op_exec(struct thread *t, struct op *o, struct opt p, struct event *
         break;
     case K_RESUME:
         mem_exec(t, o, p, e);
+        if (t->woken && M->loc[o->loc].st[t->woken_by].pos > M->loc[o->loc].st[t->cur.at[o->loc]].pos)
+            t->cur.at[o->loc] = t->woken_by;
         t->asleep = false;
         t->woken = false;
         if (p.mode == M_SPURIOUS)
@@ -416,6 +419,8 @@ static void run_body(void)
         struct opt p;
         unsigned index;
         M->self = 0;
+        if (M->in_a_row >= FAIR_MAX && (enabled & ~(1u << M->last_tid)) != 0)
+            enabled &= ~(1u << M->last_tid);
         if (!search_choose(enabled, &tid, &p, &index)) {
             M->blocked = true;
             return;
@@ -429,6 +434,7 @@ static void run_body(void)
         e->opt_index = index;
         search_event(e);
         M->nev++;
+        M->in_a_row = tid == M->last_tid ? M->in_a_row + 1 : 1;
         M->last_tid = tid;
         if (waiting && t->asleep)
             continue;
@@ -466,6 +472,7 @@ void execution_run(void)
     M->nev = 0;
     M->failed = M->blocked = false;
     M->last_tid = 1;
+    M->in_a_row = 0;
     M->nnames = M->nignore = M->nstarted = 0;
     M->nnext_sleep = 0;
     M->self = 0;

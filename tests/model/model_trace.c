@@ -109,8 +109,13 @@ static void print_event(FILE *f, unsigned i)
 void trace_print(FILE *f)
 {
     fprintf(f, "  step  thread, source                operation\n");
-    for (unsigned i = 0; i < M->nev; i++)
+    for (unsigned i = 0; i < M->nev; i++) {
+        if (i == 150 && M->nev > 400) {
+            i = M->nev - 200;
+            fprintf(f, "  ...\n");
+        }
         print_event(f, i);
+    }
     for (unsigned i = 1; i <= M->nthreads; i++) {
         const struct thread *t = &M->t[i];
         char name[64];

@@ -39,7 +39,7 @@ enum topology_distance topology_distance(const struct topology *t, int cpu_a, in
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests)
 {
     weir_config config = {.size = sizeof config, .workers = workers, .queue_capacity = queue, .deque_capacity = deque,
-                          .stack_size = RIG_STACK, .guests = guests, .name = "rig"};
+                          .deque_limit = DEQUE_CAPACITY_MAX, .stack_size = RIG_STACK, .guests = guests, .name = "rig"};
     struct runtime *rt = NULL;
     static const char *const deque_names[][4] = {{"top0", "bottom0", "split0", "limit0"},
                                                  {"top1", "bottom1", "split1", "limit1"},
