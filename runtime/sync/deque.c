@@ -59,11 +59,12 @@ static uint64_t half_way(uint64_t from, uint64_t to)
 
 static struct deque_buffer *buffer_new(uint32_t capacity)
 {
-    size_t bytes = sizeof(struct deque_buffer) + (size_t)capacity * sizeof(weir_slot);
+    /* One slot more than is used: a thief whose top stands at the end of a buffer that was left since may read there. */
+    size_t bytes = sizeof(struct deque_buffer) + ((size_t)capacity + 1) * sizeof(weir_slot);
     struct deque_buffer *buffer = os_alloc(bytes, CACHE_LINE);
     if (buffer == NULL)
         return NULL;
-    if ((position(buffer->slots) + (uint64_t)capacity * STEP) >> MARK_SHIFT != 0) {
+    if ((position(buffer->slots) + ((uint64_t)capacity + 1) * STEP) >> MARK_SHIFT != 0) {
         os_free(buffer, bytes);
         return NULL;
     }

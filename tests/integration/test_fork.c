@@ -10,6 +10,13 @@
 
 TestSuite(fork, .timeout = 60);
 
+/* ThreadSanitizer ends children that start threads unless it is told not to. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
 #define CHECK(n, condition) \
     do { \
         if (!(condition)) \

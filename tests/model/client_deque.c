@@ -4,7 +4,8 @@
  *
  * What the threads do is written as a script of letters:
  *   owner: P push, O pop, F fork, J join the newest fork, N poison, C clear the poison
- *   thief: S steal, R force (revoke) and then steal, N poison
+ *          K serve a key from here on (worker_serve)
+ *   thief: S steal, R force (revoke) and then steal, N poison, G steal under that key, H force and then steal under it
  *
  * Threads: thread 0 owns the deque.
  * Invariants: each task is taken exactly once and its payload is visible to whom it is given.
@@ -29,6 +30,8 @@ static struct deque d;
 static struct job job[TASKS];
 static unsigned taken[TASKS];
 static unsigned pushed, forked[TASKS], nforked;
+static weir_atomic_ptr serving;
+static unsigned first_served = TASKS; /* the first task that descends from the key */
 
 struct script {
     const char *owner;
@@ -65,6 +68,9 @@ static const struct script scripts[] = {
     /* 23 */ {"PPPO", {"S"}, 2, true, 2},
     /* 24 */ {"PPPO", {"R"}, 2, false, 2},
     /* 25 */ {"NPPPO", {"S", "S"}, 2, false, 2},
+    /* 26 */ {"POKPPO", {"G"}, 4, true, 0},
+    /* 27 */ {"POKPPO", {"G", "H"}, 4, false, 0},
+    /* 28 */ {"POKPO", {"H"}, 2, true, 2},
 };
 
 static const struct script *script(void)
@@ -163,6 +169,10 @@ static void owner(void)
         case 'N':
             deque_poison(&d);
             break;
+        case 'K':
+            first_served = pushed;
+            atom_store(&serving, &serving, memory_order_release); /* as worker_serve() does */
+            break;
         case 'C':
             deque_clear_poison(&d);
             break;
@@ -172,11 +182,14 @@ static void owner(void)
     }
 }
 
-static void steal(void)
+static void steal(bool guarded)
 {
+    const struct steal_guard guard = {&serving, &serving};
     weir_task *t = NULL;
-    if (deque_steal(&d, NULL, &t) != STEAL_OK)
+    if (deque_steal(&d, guarded ? &guard : NULL, &t) != STEAL_OK)
         return;
+    if (guarded)
+        MODEL_ASSERT((struct job *)(void *)t >= &job[first_served]);
     rcu_offline();
     run(t);
     rcu_online();
@@ -189,11 +202,13 @@ static void thief(unsigned n)
     for (const char *s = script()->thief[n]; *s != 0; s++) {
         switch (*s) {
         case 'S':
-            steal();
+        case 'G':
+            steal(*s == 'G');
             break;
         case 'R':
+        case 'H':
             (void)deque_force(&d, n);
-            steal();
+            steal(*s == 'H');
             break;
         case 'N':
             deque_poison(&d);
@@ -270,6 +285,9 @@ static const struct model_client clients[] = {
     ONE("rewind_always_public", 23),
     ONE("rewind_against_force", 24),
     TWO("rewind_two_thieves", 25),
+    ONE("guarded_steal", 26),
+    TWO("guarded_steal_and_force", 27),
+    ONE("guarded_steal_rewind", 28),
 };
 
 int main(int argc, char **argv)
