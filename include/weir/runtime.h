@@ -2,6 +2,8 @@
  *
  * weir/runtime.h - start and stop a runtime, and submit work to it from outside.
  *
+ * A thread that its program registered with urcu-qsbr is offline when it makes a call that may sleep, as liburcu asks.
+ *
  * Threads: any thread may call any function here at any time; a handle stays safe to use after the runtime was stopped
  * (calls then return -ESHUTDOWN) and in a forked child (-EOWNERDEAD).
  */

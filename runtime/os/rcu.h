@@ -18,7 +18,7 @@
 
 #include <stdbool.h>
 
-/* Nodes: as many wait before a retire pays for a grace period. docs/decisions/0007 has the figures. */
+/* Nodes: as many wait before a retire pays for a grace period. A choice, see docs/decisions/0007. */
 #define RCU_RETIRED_MAX 64u
 
 /* Embedded in what is retired. */

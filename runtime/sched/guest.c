@@ -44,6 +44,7 @@ bool guest_run(struct runtime *rt, weir_task *t)
     while ((t = deque_pop(&w->dq)) != NULL)
         worker_run_chain(w, t);
     worker_set_self(host);
+    rcu_flush();
     if (host == NULL)
         rcu_unregister();
     atom_add(&rt->inline_runs, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */

@@ -128,6 +128,7 @@ weir_task *worker_search(struct worker *w)
         }
         slab_collect(&w->slab);
         deque_shrink(&w->dq);
+        rcu_flush(); /* before the announcement: a waker must not wait for a grace period */
         idle_announce(&rt->idle, w->id, searching);
         t = last_look(w);
         if (t != NULL || steal_anything_left(rt)) {

@@ -18,6 +18,7 @@
 #define POSITION_MASK ((UINT64_C(1) << MARK_SHIFT) - 1)
 #define SPLIT_NOTHING UINT64_C(0) /* the deque is moving: nothing public, nothing to force */
 #define STEP sizeof(weir_slot)
+#define RECLAIM_AT_ONCE ((size_t)1 << 20) /* bytes: buffers of this size do not wait for a batch (rcu.h counts nodes) */
 #define GROWTH 4u /* times: all moves of a flood together copy a third of it (bench `flat`: 2 is 10 % slower) */
 
 static_assert(offsetof(struct deque, end) == offsetof(struct weir_worker, end), "a worker begins with its deque");
@@ -259,7 +260,10 @@ bool deque_relocate(struct deque *d, uint32_t most)
     atom_store(&d->end.limit, NULL, memory_order_relaxed);
     /* [DQ6] release: a revoker that reads this split sees the new bottom; pairs with acquire in deque_force(). */
     atom_store(&d->end.split, position(new->slots), memory_order_release);
-    rcu_retire(&old->rcu, buffer_reclaim);
+    bool large = old->bytes >= RECLAIM_AT_ONCE;
+    rcu_retire(&old->rcu, buffer_reclaim); /* old may be gone */
+    if (large)
+        rcu_flush();
     return true;
 }
 

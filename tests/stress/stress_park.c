@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stress_park.c - parking against pushing: after a pause of random length a busy worker makes a single task, which only
+ * another worker can run, because its maker waits for that in a leaf; an outside thread does the same with a submit.
+ *
+ * Pauses are drawn around the time that a worker searches before it sleeps, so that pushes meet workers at every step of
+ * falling asleep. A lost wake-up is found by the maker: it gives up after HANG_LIMIT with the runtime's counts.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <weir/weir.h>
+
+#include "base/util.h"
+
+#define SECONDS 8u
+#define HANG_LIMIT_NS (UINT64_C(30) * 1000000000)
+#define ROUND_TASKS 400u
+#define BURST_MAX 3u
+
+static uint64_t seed;
+static uint32_t spin_us;
+static uint64_t tasks_total;
+static weir_runtime *rt;
+
+static void hang(const char *where)
+{
+    weir_stats s = {.size = sizeof s};
+    fprintf(stderr, "HANG: nobody runs a task from %s (--seed %llu)\n", where, (unsigned long long)seed);
+    if (weir_stats_read(rt, &s, NULL, 0) == 0)
+        fprintf(stderr, "%u workers, %u parked, %llu in the injector, %llu run, %llu steals, %llu forced, %llu parks, "
+                "%llu wakes\n", s.workers, s.parked, (unsigned long long)s.queue_depth,
+                (unsigned long long)s.total.tasks_run, (unsigned long long)s.total.steals,
+                (unsigned long long)s.total.forced, (unsigned long long)s.total.parks,
+                (unsigned long long)s.total.wakes);
+    abort();
+}
+
+struct flagged {
+    weir_task task;
+    weir_atomic_u32 ran;
+};
+
+static weir_task *raise_flag(weir_worker *w, weir_task *self)
+{
+    (void)w;
+    __atomic_store_n(&((struct flagged *)self)->ran.v, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* A leaf: makes no tasks, joins nothing. */
+static void await_flag(struct flagged *f, const char *where)
+{
+    uint64_t end = weir_now() + HANG_LIMIT_NS;
+    while (__atomic_load_n(&f->ran.v, __ATOMIC_ACQUIRE) == 0) {
+        sched_yield();
+        if (weir_now() > end)
+            hang(where);
+    }
+}
+
+static void pause_for(struct rng *rng)
+{
+    uint32_t us = rng_below(rng, 2 * spin_us + 60);
+    if (rng_below(rng, 2)) {
+        usleep(us);
+        return;
+    }
+    for (uint64_t end = weir_now() + us * UINT64_C(1000); weir_now() < end;)
+        continue;
+}
+
+/* On a worker: forks or spawns up to `others` tasks after a pause, and waits in a leaf for all of them. */
+struct maker {
+    struct rng rng;
+    uint32_t others;
+};
+
+static void make_tasks(weir_worker *w, void *arg)
+{
+    struct maker *m = arg;
+    for (uint32_t i = 0; i < ROUND_TASKS; i++) {
+        struct flagged f[BURST_MAX] = {0};
+        uint32_t n = 1 + rng_below(&m->rng, m->others < BURST_MAX ? m->others : BURST_MAX);
+        bool forked = rng_below(&m->rng, 2);
+        pause_for(&m->rng);
+        for (uint32_t j = 0; j < n; j++) {
+            weir_task_init(&f[j].task, raise_flag);
+            if (forked)
+                weir_fork(w, &f[j].task);
+            else
+                weir_spawn(w, &f[j].task);
+        }
+        for (uint32_t j = 0; j < n; j++)
+            await_flag(&f[j], forked ? "a fork" : "a spawn");
+        for (uint32_t j = n; forked && j-- > 0;)
+            if (weir_join(w, &f[j].task) != 0)
+                abort();
+        tasks_total += n;
+    }
+}
+
+static void submit_tasks(struct rng *rng)
+{
+    for (uint32_t i = 0; i < ROUND_TASKS; i++) {
+        struct flagged f = {0};
+        weir_task_init(&f.task, raise_flag);
+        pause_for(rng);
+        if (weir_submit(rt, &f.task, WEIR_BLOCK, 0) != 0)
+            abort();
+        await_flag(&f, "a submit");
+        tasks_total++;
+    }
+}
+
+static void run_round(struct rng *rng)
+{
+    static const uint32_t workers[] = {2, 2, 3, 4, 16, 64};
+    weir_config c;
+    if (weir_config_init(&c) != 0)
+        exit(2);
+    c.workers = workers[rng_below(rng, 6)];
+    c.publish_mode = rng_below(rng, 4) == 0 ? WEIR_PUBLISH_ALWAYS : WEIR_PUBLISH_ON_DEMAND;
+    c.deque_capacity = 2u << rng_below(rng, 8);
+    spin_us = c.spin_us = rng_below(rng, 3) * 50;
+    if (weir_start(&rt, &c) != 0)
+        exit(2);
+    if (rng_below(rng, 3) == 0) {
+        submit_tasks(rng);
+    } else {
+        struct maker m = {.others = c.workers - 1};
+        rng_seed(&m.rng, rng_next(rng));
+        if (weir_call(rt, make_tasks, &m) != 0)
+            abort();
+    }
+    if (weir_stop(rt, WEIR_DRAIN, WEIR_FOREVER) != 0)
+        abort();
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t seconds = SECONDS, rounds = 0;
+    struct rng rng;
+    seed = (uint64_t)time(NULL);
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seed") == 0)
+            seed = strtoull(argv[i + 1], NULL, 0);
+        else if (strcmp(argv[i], "--seconds") == 0)
+            seconds = (uint32_t)strtoul(argv[i + 1], NULL, 0);
+    }
+    printf("stress_park --seed %llu --seconds %u\n", (unsigned long long)seed, seconds);
+    fflush(stdout);
+    rng_seed(&rng, seed);
+    for (uint64_t end = weir_now() + seconds * UINT64_C(1000000000); weir_now() < end; rounds++)
+        run_round(&rng);
+    printf("%u rounds, %llu tasks: ok\n", rounds, (unsigned long long)tasks_total);
+    return 0;
+}
