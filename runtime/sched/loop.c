@@ -6,8 +6,9 @@
  *   every 61st task the injector goes first.
  *
  * Threads: the worker.
- * Invariants: while `serving` is not NULL, everything in the deque descends from it: it is set when a task is taken
- * from elsewhere on an empty deque, and cleared before a task is run that has nothing to do with what the deque holds.
+ * Invariants: everything in the deque descends from `lineage`, unless that is NULL: it is set when a task is taken from
+ * elsewhere, onto an empty deque. `serving` is published only while a task of that lineage runs and has not yet paid: as
+ * long as that is so, who waits for it can't have returned.
  */
 #include "obs/probes.h"
 #include "sched/worker.h"
@@ -39,10 +40,22 @@ static void drop(struct worker *w, const struct task_debt *debt)
     atom_count(&w->counters.tasks_discarded, 1);
 }
 
+/* What a task is part of, as far as waiters care: itself if it is joined, its scope, or NULL. */
+static void *key_of(weir_task *t, const struct task_debt *debt)
+{
+    if (debt->flags & STATE_FORKED)
+        return t;
+    return debt->flags & STATE_SCOPED ? scope_of_done(debt->then) : NULL;
+}
+
 weir_task *worker_run_one(struct worker *w, weir_task *t)
 {
     struct task_debt debt = task_debt_of(t);
     weir_task *next = NULL;
+    void *key = key_of(t, &debt);
+    bool serves = key != NULL && key == w->lineage;
+    if (serves)
+        worker_serve(w, key);
     if (debt.flags & STATE_FORKED)
         state_take(t); /* stolen, or met on the own deque by somebody else than its join */
     if (must_discard(w, &debt)) {
@@ -57,6 +70,8 @@ weir_task *worker_run_one(struct worker *w, weir_task *t)
     }
     if (debt.flags & STATE_POOLED)
         slab_free(&w->slab, t);
+    if (serves)
+        worker_serve(w, NULL); /* before it pays: the waiter may use the same address for something new */
     struct finish f = task_finish(t, &debt, worker_public(w));
     if (f.wake != 0)
         idle_wake_waiter(&w->rt->idle, f.wake - 1);
@@ -74,31 +89,25 @@ void worker_run_chain(struct worker *w, weir_task *t)
         t = worker_run_one(w, t);
 }
 
-/* What everything that a task makes descends from, as far as waiters care: itself if it is joined, or its scope. */
-static void *key_of(weir_task *t)
-{
-    uint64_t flags = atom_load(&t->state, memory_order_relaxed); /* relaxed: got with the task */
-    if (flags & STATE_FORKED)
-        return t;
-    return flags & STATE_SCOPED ? scope_of_done(t->then) : NULL;
-}
-
 /* A task has been taken from elsewhere: what is on the deque, if anything, has nothing to do with it. */
-static void serve_taken(struct worker *w, weir_task *t)
+static void set_lineage(struct worker *w, weir_task *t)
 {
-    worker_serve(w, deque_has_any(&w->dq) ? NULL : key_of(t));
+    struct task_debt debt = task_debt_of(t);
+    w->lineage = deque_has_any(&w->dq) ? NULL : key_of(t, &debt);
 }
 
 void worker_run_stolen(struct worker *w, weir_task *t)
 {
-    void *before = atom_load(&w->park.serving, memory_order_relaxed); /* relaxed: own word */
+    void *serving = atom_load(&w->park.serving, memory_order_relaxed); /* relaxed: own word */
+    void *lineage = w->lineage;
     uint64_t base = deque_position(&w->dq);
-    serve_taken(w, t);
+    set_lineage(w, t);
     worker_run_chain(w, t);
     /* What it has left on the deque is nobody else's to run while the waiter sleeps: so before it looks again. */
     while (deque_position(&w->dq) > base && (t = deque_pop(&w->dq)) != NULL)
         worker_run_chain(w, t);
-    worker_serve(w, before);
+    w->lineage = lineage;
+    worker_serve(w, serving);
 }
 
 /* The next task, and whether it came from elsewhere (onto an empty deque). NULL: the runtime has ended. */
@@ -121,7 +130,7 @@ static weir_task *let_injected_first(struct worker *w, weir_task *t)
         return t;
     if (t != NULL)
         weir_push(worker_public(w), t);
-    serve_taken(w, injected);
+    set_lineage(w, injected);
     return injected;
 }
 
@@ -139,7 +148,7 @@ void *worker_main(void *arg)
         if (t == NULL && (t = next_task(w, &fresh)) == NULL)
             break;
         if (fresh)
-            serve_taken(w, t);
+            set_lineage(w, t);
         t = worker_run_one(w, t);
         fresh = false;
     }

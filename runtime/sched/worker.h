@@ -37,6 +37,7 @@ struct worker {
     uint32_t ticks;          /* tasks since the injector was last looked at */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
+    void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
     struct worker *host;     /* a guest's: the worker of another runtime that its thread also is, or NULL */
     uint32_t *victims;       /* the other workers, nearest first */
     uint32_t near;           /* how many of them share the worker's cache domain */
@@ -125,7 +126,7 @@ static inline void worker_pause(const struct runtime *rt, unsigned *relaxes)
         *relaxes *= 2;
 }
 
-/* Publishes what the tasks in the deque descend from; NULL: nothing that anybody waits for. */
+/* Publishes what the running task and all tasks in the deque are part of; NULL: nothing that anybody waits for. */
 static inline void worker_serve(struct worker *w, void *key)
 {
     if (atom_load(&w->park.serving, memory_order_relaxed) == key) /* relaxed: own word */
