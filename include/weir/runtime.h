@@ -47,8 +47,8 @@ typedef struct weir_config {
                                 as good as never. WEIR_DEQUE_LIMIT */
     size_t stack_size;       /* bytes of stack per worker, at least 64 KiB; pages are used on demand. Default 8 MiB.
                                 WEIR_STACK_SIZE */
-    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000. Default in
-                                docs/decisions/. WEIR_SPIN_US */
+    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000. Default 50
+                                (docs/decisions/0004). WEIR_SPIN_US */
     uint32_t pin;            /* 1: worker i is bound to the i-th usable CPU (modulo their number). Default 0. WEIR_PIN */
     weir_steal_order steal_order;   /* Default random. WEIR_STEAL_ORDER=random|topology */
     weir_publish_mode publish_mode; /* Default on demand. WEIR_PUBLISH=demand|always */
@@ -74,7 +74,8 @@ WEIR_API int weir_start(weir_runtime **rt, const weir_config *config) WEIR_MUST_
 
 typedef enum weir_stop_mode {
     WEIR_DRAIN = 0,  /* run everything that was accepted and all that it leads to, then stop */
-    WEIR_DISCARD = 1 /* finish tasks that have begun (and what they join); drop and count the others */
+    WEIR_DISCARD = 1 /* finish tasks that have begun (and what they join); drop and count the others. A dropped task pays
+                        its completion, so its continuation becomes ready and is dropped and counted in its turn */
 } weir_stop_mode;
 
 /*

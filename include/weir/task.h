@@ -68,7 +68,8 @@ WEIR_INLINE void weir_task_then(weir_task *t, weir_task *cont)
 }
 
 /*
- * Adds `n` owed completions to a continuation that still owes at least one (so that it can't become ready meanwhile).
+ * Adds `n` owed completions to a continuation that still owes at least one (so that it can't become ready meanwhile), or
+ * to a task that only the caller knows yet: so a pooled task becomes a continuation.
  * A task that runs as one of the payers may thereby put children of its own in front of the same continuation.
  */
 WEIR_API void weir_owe(weir_task *cont, uint32_t n);
@@ -96,7 +97,8 @@ WEIR_API unsigned weir_worker_index(const weir_worker *w);
  * Errors: -EINVAL (out, run NULL; size too large), -ENOMEM; *out is then unchanged.
  */
 WEIR_API int weir_task_new(weir_worker *w, weir_task_fn *run, size_t size, weir_task **out) WEIR_MUST_USE;
-/* Gives back a pooled task that was never made runnable. From any thread. NULL is ignored. */
+/* Gives back a pooled task that was never made runnable. From any thread, but not while the runtime of the worker that
+ * made it is being stopped. NULL is ignored. */
 WEIR_API void weir_task_free(weir_task *t);
 /* The payload of a pooled task. */
 WEIR_INLINE void *weir_task_payload(weir_task *t)

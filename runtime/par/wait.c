@@ -33,8 +33,7 @@ static bool is_over(const struct await *a)
 static weir_task *descendant(struct worker *w, const struct await *a)
 {
     struct runtime *rt = w->rt;
-    char here;
-    if ((uintptr_t)&here < w->stack_reserve)
+    if (worker_stack_is_low(w))
         return NULL; /* deep enough: let others do it */
     if (!a->scope) {
         /* relaxed: a hint, the guard decides */

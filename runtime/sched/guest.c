@@ -33,7 +33,7 @@ bool guest_run(struct runtime *rt, weir_task *t)
     if (w == NULL)
         return false;
     struct worker *host = worker_self(); /* a worker of another runtime, or NULL */
-    uintptr_t here = (uintptr_t)&host;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t low = os_stack_low();
     w->stack_reserve = low + (here - low) / 4;
     if (host == NULL)

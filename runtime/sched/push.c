@@ -30,8 +30,7 @@ static bool notify(struct worker *w)
 /* Up to the limit that the user set; beyond it only where running tasks at once would use up the stack. */
 static bool make_room(struct worker *w)
 {
-    char here;
-    bool deep = (uintptr_t)&here < w->stack_reserve;
+    bool deep = worker_stack_is_low(w);
     return deque_relocate(&w->dq, deep ? DEQUE_CAPACITY_MAX : w->rt->config.deque_limit);
 }
 

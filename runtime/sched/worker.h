@@ -90,6 +90,12 @@ static inline enum phase runtime_phase(const struct runtime *rt)
     return (enum phase)atom_load(&rt->phase, memory_order_relaxed);
 }
 
+/* Whether the worker's stack is so deep that it should take on no more tasks. */
+static inline bool worker_stack_is_low(const struct worker *w)
+{
+    return (uintptr_t)__builtin_frame_address(0) < w->stack_reserve;
+}
+
 /* The worker of the calling thread, or NULL (loop.c). */
 struct worker *worker_self(void);
 void worker_set_self(struct worker *w);

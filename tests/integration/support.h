@@ -127,6 +127,18 @@ static inline unsigned threads_now(void)
     return entries_of("/proc/self/task");
 }
 
+/* Whether the process comes down to n threads: a joined thread stays visible for a moment. */
+static inline bool threads_come_down_to(unsigned n)
+{
+    uint64_t end = in_ms(LONG_TIME_MS);
+    while (threads_now() > n) {
+        if (weir_now() > end)
+            return false;
+        usleep(1000);
+    }
+    return true;
+}
+
 static inline unsigned descriptors_now(void)
 {
     return entries_of("/proc/self/fd") - 1; /* the one that looks */
@@ -163,6 +175,18 @@ static inline bool has_thread(const char *name)
     }
     closedir(d);
     return found;
+}
+
+/* Whether the process has, after a moment, no thread of that name. */
+static inline bool lacks_thread(const char *name)
+{
+    uint64_t end = in_ms(LONG_TIME_MS);
+    while (has_thread(name)) {
+        if (weir_now() > end)
+            return false;
+        usleep(1000);
+    }
+    return true;
 }
 
 #endif

@@ -477,7 +477,8 @@ static void fork_sleepers(weir_worker *w, void *arg)
 }
 
 /* Runs fn(n) up to three times; whether one took less than `percent` of `serial_ms`. */
-static bool overlaps(unsigned workers, void (*fn)(weir_worker *, void *), unsigned n, uint64_t serial_ms, unsigned percent)
+static bool overlaps(unsigned workers, void (*fn)(weir_worker *, void *), unsigned n, uint64_t serial_ms,
+                     unsigned percent)
 {
     bool good = false;
     weir_runtime *rt = start(workers);

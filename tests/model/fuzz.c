@@ -17,7 +17,7 @@
 #include "os/rcu.h"
 
 #define OPS_MAX 4u
-#define PROGRAMS 100u
+#define PROGRAMS 60u
 #define PROGRAMS_DEEP 20000u
 
 struct step {
@@ -43,6 +43,7 @@ static const int fence_orders[] = {__ATOMIC_SEQ_CST, __ATOMIC_ACQ_REL};
 
 static void run_thread(unsigned t)
 {
+    rcu_register();
     for (unsigned i = 0; i < prog->ops; i++) {
         const struct step *s = &prog->step[t][i];
         uint32_t e = s->arg - 1;
@@ -58,7 +59,14 @@ static void run_thread(unsigned t)
         case 10: os_membarrier(); break;
         case 11: *r = atom_cas_weak(&var[s->var], &e, s->arg + 3, __ATOMIC_RELEASE, __ATOMIC_RELAXED); break;
         case 12: *r = (uint64_t)os_futex_wake(&var[s->var], 1); break;
-        default: *r = (uint64_t)-(int64_t)os_futex_wait(&var[s->var], 0, 5000); break;
+        case 13: *r = (uint64_t)-(int64_t)os_futex_wait(&var[s->var], 0, 5000); break;
+        case 14:
+            rcu_online();
+            *r = atom_load(&var[s->var], __ATOMIC_RELAXED) * 16;
+            *r += atom_load(&var[1 - s->var], __ATOMIC_RELAXED);
+            rcu_offline();
+            break;
+        default: rcu_synchronize(); break;
         }
     }
 }
@@ -84,7 +92,7 @@ static void generate(struct program *p, uint64_t seed)
     rng_seed(&r, seed);
     p->threads = 2 + rng_below(&r, 2);
     p->ops = p->threads == 3 ? 3 : 4;
-    unsigned kinds = rng_below(&r, 3) == 0 ? 14 : 12;
+    unsigned kinds = 12 + 2 * rng_below(&r, 3);
     for (unsigned t = 0; t < p->threads; t++)
         for (unsigned i = 0; i < p->ops; i++) {
             struct step *s = &p->step[t][i];
@@ -104,7 +112,7 @@ static int compare(const void *a, const void *b)
 static void dump(const struct program *p)
 {
     static const char *const names[] = {"load", "load", "load", "store", "store", "store", "add", "cas", "fence",
-                                        "light", "heavy", "weak", "wake", "wait"};
+                                        "light", "heavy", "weak", "wake", "wait", "read", "synchronize"};
     for (unsigned t = 0; t < p->threads; t++) {
         printf("  thread %u:", t);
         for (unsigned i = 0; i < p->ops; i++)

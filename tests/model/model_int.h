@@ -254,19 +254,25 @@ struct model {
 };
 extern struct model *M;
 
-/* model_mem.c: the memory model */
+/* model_loc.c: views and locations */
 void mem_reset(void);
+void *pool_get(size_t n);
 int mem_loc(const void *p, unsigned size, bool key, const char *file, int line);
 int mem_find(uintptr_t addr);
 void mem_kill(uintptr_t base, size_t size);
 void mem_scan(struct thread *t);
+void check_plain(const struct thread *t, int loc, const char *file, int line);
+uint16_t loc_pos(int loc, uint16_t id);
+uint16_t store_add(int loc, uint16_t pred, uint64_t val, const struct view *v, unsigned tid);
+void view_join(struct view *d, const struct view *s);
+void view_join_locs(struct view *d, const struct view *s);
+void view_see(struct view *v, int loc, uint16_t id);
+const struct view *view_keep(const struct view *v);
+
+/* model_mem.c: the memory model */
 unsigned mem_options(struct thread *t, const struct op *o, struct opt *out);
 void mem_describe(const struct thread *t, const struct op *o, struct opt p, struct event *e);
 void mem_exec(struct thread *t, struct op *o, struct opt p, struct event *e);
-void view_join(struct view *d, const struct view *s);
-void view_join_locs(struct view *d, const struct view *s);
-void *pool_get(size_t n);
-void sc_fence(struct thread *t);
 
 /* model_alloc.c: tracked memory, payload, reclamation */
 void alloc_reset(void);
@@ -286,6 +292,12 @@ void op_post(struct op *o);
 bool thread_enabled(struct thread *t);
 unsigned op_options(struct thread *t, struct opt *out);
 struct thread *self(void);
+
+/* model_order.c: what commutes with what */
+bool ordered_pair(const struct event *a, const struct event *b);
+unsigned still_asleep(const struct event *z, const struct event *e, struct opt out[2]);
+bool depends(const struct event *a, const struct event *b);
+bool races(const struct event *a, const struct event *b);
 
 /* model_search.c: choices */
 bool search_choose(unsigned enabled, int *tid, struct opt *opt, unsigned *index);

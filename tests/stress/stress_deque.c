@@ -3,8 +3,8 @@
  * stress_deque.c - one owner and several thieves on a deque: every task comes out exactly once.
  *
  * The owner pushes and pops in random bursts, publishes when it is poisoned, grows, moves and shrinks; thieves steal,
- * poison and force with membarrier. Bursts are short more often than not, so that all meet at the last tasks. Each round
- * draws its shape from the seed.
+ * poison and force with membarrier. Bursts are short more often than not, so that all meet at the last tasks. Each
+ * round draws its shape from the seed.
  */
 #include <pthread.h>
 #include <stdio.h>

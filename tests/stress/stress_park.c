@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * stress_park.c - parking against pushing: after a pause of random length a busy worker makes a single task, which only
- * another worker can run, because its maker waits for that in a leaf; an outside thread does the same with a submit.
+ * stress_park.c - parking against pushing: after pauses of random length a busy worker makes one to three tasks, which
+ * only other workers can run, because their maker waits for that in a leaf; an outside thread does so with submits.
+ * The tasks of a burst wait for each other, so that each needs a worker of its own.
  *
- * Pauses are drawn around the time that a worker searches before it sleeps, so that pushes meet workers at every step of
- * falling asleep. A lost wake-up is found by the maker: it gives up after HANG_LIMIT with the runtime's counts.
+ * Pauses are drawn around the time that a worker searches before it sleeps, so that pushes meet workers at every step
+ * of falling asleep. A lost wake-up is found by the maker: it gives up after HANG_LIMIT with the runtime's counts.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -32,7 +33,7 @@ static weir_runtime *rt;
 static void hang(const char *where)
 {
     weir_stats s = {.size = sizeof s};
-    fprintf(stderr, "HANG: nobody runs a task from %s (--seed %llu)\n", where, (unsigned long long)seed);
+    fprintf(stderr, "HANG: nobody runs %s (--seed %llu)\n", where, (unsigned long long)seed);
     if (weir_stats_read(rt, &s, NULL, 0) == 0)
         fprintf(stderr, "%u workers, %u parked, %llu in the injector, %llu run, %llu steals, %llu forced, %llu parks, "
                 "%llu wakes\n", s.workers, s.parked, (unsigned long long)s.queue_depth,
@@ -42,27 +43,37 @@ static void hang(const char *where)
     abort();
 }
 
-struct flagged {
-    weir_task task;
-    weir_atomic_u32 ran;
+struct burst {
+    weir_atomic_u32 there; /* tasks that have begun */
+    weir_atomic_u32 gone;  /* tasks that touch this no more */
+    uint32_t n;
+    const char *kind;
 };
 
-static weir_task *raise_flag(weir_worker *w, weir_task *self)
-{
-    (void)w;
-    __atomic_store_n(&((struct flagged *)self)->ran.v, 1, __ATOMIC_RELEASE);
-    return NULL;
-}
+struct member {
+    weir_task task;
+    struct burst *burst;
+};
 
 /* A leaf: makes no tasks, joins nothing. */
-static void await_flag(struct flagged *f, const char *where)
+static void await_count(weir_atomic_u32 *count, const struct burst *b)
 {
     uint64_t end = weir_now() + HANG_LIMIT_NS;
-    while (__atomic_load_n(&f->ran.v, __ATOMIC_ACQUIRE) == 0) {
+    while (__atomic_load_n(&count->v, __ATOMIC_ACQUIRE) < b->n) {
         sched_yield();
         if (weir_now() > end)
-            hang(where);
+            hang(b->kind);
     }
+}
+
+static weir_task *meet(weir_worker *w, weir_task *self)
+{
+    struct burst *b = ((struct member *)self)->burst;
+    (void)w;
+    __atomic_fetch_add(&b->there.v, 1, __ATOMIC_ACQ_REL);
+    await_count(&b->there, b);
+    __atomic_fetch_add(&b->gone.v, 1, __ATOMIC_RELEASE);
+    return NULL;
 }
 
 static void pause_for(struct rng *rng)
@@ -76,7 +87,7 @@ static void pause_for(struct rng *rng)
         continue;
 }
 
-/* On a worker: forks or spawns up to `others` tasks after a pause, and waits in a leaf for all of them. */
+/* On a worker: forks or spawns up to `others` tasks after pauses, and waits in a leaf until all of them have met. */
 struct maker {
     struct rng rng;
     uint32_t others;
@@ -86,36 +97,42 @@ static void make_tasks(weir_worker *w, void *arg)
 {
     struct maker *m = arg;
     for (uint32_t i = 0; i < ROUND_TASKS; i++) {
-        struct flagged f[BURST_MAX] = {0};
-        uint32_t n = 1 + rng_below(&m->rng, m->others < BURST_MAX ? m->others : BURST_MAX);
-        bool forked = rng_below(&m->rng, 2);
-        pause_for(&m->rng);
-        for (uint32_t j = 0; j < n; j++) {
-            weir_task_init(&f[j].task, raise_flag);
+        bool forked = rng_below(&m->rng, 2), apart = rng_below(&m->rng, 2);
+        struct burst b = {.n = 1 + rng_below(&m->rng, m->others < BURST_MAX ? m->others : BURST_MAX),
+                          .kind = forked ? "a fork" : "a spawn"};
+        struct member t[BURST_MAX];
+        for (uint32_t j = 0; j < b.n; j++) {
+            if (j == 0 || apart)
+                pause_for(&m->rng);
+            t[j].burst = &b;
+            weir_task_init(&t[j].task, meet);
             if (forked)
-                weir_fork(w, &f[j].task);
+                weir_fork(w, &t[j].task);
             else
-                weir_spawn(w, &f[j].task);
+                weir_spawn(w, &t[j].task);
         }
-        for (uint32_t j = 0; j < n; j++)
-            await_flag(&f[j], forked ? "a fork" : "a spawn");
-        for (uint32_t j = n; forked && j-- > 0;)
-            if (weir_join(w, &f[j].task) != 0)
+        await_count(&b.gone, &b);
+        for (uint32_t j = b.n; forked && j-- > 0;)
+            if (weir_join(w, &t[j].task) != 0)
                 abort();
-        tasks_total += n;
+        tasks_total += b.n;
     }
 }
 
-static void submit_tasks(struct rng *rng)
+static void submit_tasks(struct rng *rng, uint32_t workers)
 {
     for (uint32_t i = 0; i < ROUND_TASKS; i++) {
-        struct flagged f = {0};
-        weir_task_init(&f.task, raise_flag);
-        pause_for(rng);
-        if (weir_submit(rt, &f.task, WEIR_BLOCK, 0) != 0)
-            abort();
-        await_flag(&f, "a submit");
-        tasks_total++;
+        struct burst b = {.n = 1 + rng_below(rng, workers < BURST_MAX ? workers : BURST_MAX), .kind = "a submit"};
+        struct member t[BURST_MAX];
+        for (uint32_t j = 0; j < b.n; j++) {
+            pause_for(rng);
+            t[j].burst = &b;
+            weir_task_init(&t[j].task, meet);
+            if (weir_submit(rt, &t[j].task, WEIR_BLOCK, 0) != 0)
+                abort();
+        }
+        await_count(&b.gone, &b);
+        tasks_total += b.n;
     }
 }
 
@@ -132,7 +149,7 @@ static void run_round(struct rng *rng)
     if (weir_start(&rt, &c) != 0)
         exit(2);
     if (rng_below(rng, 3) == 0) {
-        submit_tasks(rng);
+        submit_tasks(rng, c.workers);
     } else {
         struct maker m = {.others = c.workers - 1};
         rng_seed(&m.rng, rng_next(rng));

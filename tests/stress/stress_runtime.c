@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * stress_runtime.c - runtimes of many shapes under random work: trees of forks, spawns, scopes, continuations and pooled
- * tasks, submitted by several threads, with gaps in which everybody falls asleep, and stops at any moment.
+ * stress_runtime.c - runtimes of many shapes under random work: trees of forks, spawns, scopes, continuations and
+ * pooled tasks, submitted by several threads, with gaps in which everybody falls asleep, and stops at any moment.
  *
  * Each round draws its configuration and its work from the seed. Every piece of work adds to a sum that is known
  * beforehand. A watchdog ends the program with a message and the runtime's counts when nothing moves for HANG_LIMIT.
@@ -51,8 +51,9 @@ static void count_piece(void)
 
 static void dump(const char *title, const weir_counts *c)
 {
-    fprintf(stderr, "%s: run %llu spawned %llu skipped %llu discarded %llu steals %llu fails %llu forced %llu parks %llu "
-            "wakes %llu injected %llu\n", title, (unsigned long long)c->tasks_run, (unsigned long long)c->tasks_spawned,
+    fprintf(stderr, "%s: run %llu spawned %llu skipped %llu discarded %llu steals %llu fails %llu forced %llu "
+            "parks %llu wakes %llu injected %llu\n", title, (unsigned long long)c->tasks_run,
+            (unsigned long long)c->tasks_spawned,
             (unsigned long long)c->tasks_skipped, (unsigned long long)c->tasks_discarded, (unsigned long long)c->steals,
             (unsigned long long)c->steal_fails, (unsigned long long)c->forced, (unsigned long long)c->parks,
             (unsigned long long)c->wakes, (unsigned long long)c->injected);
@@ -364,7 +365,8 @@ static void run_round(struct rng *rng)
     current = start_random(rng);
     phase_name = "work";
     for (uint32_t i = 0; i < n; i++) {
-        s[i] = (struct submitter){.rt = current, .requests = 1 + rng_below(rng, REQUESTS_MAX), .gaps = rng_below(rng, 3) == 0};
+        s[i] = (struct submitter){.rt = current, .requests = 1 + rng_below(rng, REQUESTS_MAX)};
+        s[i].gaps = rng_below(rng, 3) == 0;
         rng_seed(&s[i].rng, rng_next(rng));
         if (pthread_create(&s[i].thread, NULL, submit_requests, &s[i]) != 0)
             exit(2);

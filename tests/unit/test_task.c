@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_task.c - what must hold for tasks: state transitions, continuations, tail calls, pooled records, scopes, latches.
+ * test_task.c - what must hold for tasks: their state, continuations, tail calls, pooled records, scopes, latches.
  */
 #include "../integration/support.h"
 #include "task/scope.h"
