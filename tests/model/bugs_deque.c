@@ -58,7 +58,8 @@ static struct array *grow(struct array *old, uint64_t t, uint64_t b)
 {
     struct array *a = array_new(old->size * 2);
     for (uint64_t i = t; i != b; i++)
-        atom_store(&a->slot[i % a->size], atom_load(&old->slot[i % old->size], memory_order_relaxed), memory_order_relaxed);
+        atom_store(&a->slot[i % a->size], atom_load(&old->slot[i % old->size], memory_order_relaxed),
+                   memory_order_relaxed);
     atom_store(&d.array, a, is(STALE_BUFFER) ? memory_order_relaxed : memory_order_release);
     if (is(FREED_ON_GROW))
         model_free(old);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bugs_queue.c - two textbook queues with one seeded bug per client: a bounded ring with a sequence number per slot, and
- * a linked stack that is emptied at once. The checker must find every one of them.
+ * bugs_queue.c - two textbook queues with one seeded bug per client: a bounded ring with a sequence number per slot,
+ * and a linked stack that is emptied at once. The checker must find every one of them.
  *
  * Threads: any number of producers and consumers.
  * Invariants: what was put comes out exactly once, with its payload.
@@ -35,7 +35,8 @@ static bool ring_put(int value)
 {
     uint32_t t = atom_load(&tail, memory_order_relaxed);
     for (;;) {
-        uint32_t seq = atom_load(&slot[t % SIZE].seq, is(UNACQUIRED_SLOT) ? memory_order_relaxed : memory_order_acquire);
+        uint32_t seq = atom_load(&slot[t % SIZE].seq,
+                                 is(UNACQUIRED_SLOT) ? memory_order_relaxed : memory_order_acquire);
         if (seq == t) {
             if (is(PLAIN_TICKET)) {
                 atom_store(&tail, t + 1, memory_order_relaxed);

@@ -5,7 +5,8 @@
  * What the threads do is written as a script of letters:
  *   owner: P push, O pop, F fork, J join the newest fork, N poison, C clear the poison
  *          K serve a key from here on (worker_serve)
- *   thief: S steal, R force (revoke) and then steal, N poison, G steal under that key, H force and then steal under it
+ *   thief: S steal, R force (revoke) and then steal, N poison, G steal under that key, H force and then steal
+ *          under it, Q go offline and come back
  *
  * Threads: thread 0 owns the deque.
  * Invariants: each task is taken exactly once and its payload is visible to whom it is given.
@@ -71,6 +72,13 @@ static const struct script scripts[] = {
     /* 26 */ {"POKPPO", {"G"}, 4, true, 0},
     /* 27 */ {"POKPPO", {"G", "H"}, 4, false, 0},
     /* 28 */ {"POKPO", {"H"}, 2, true, 2},
+    /* 29 */ {"NPNPNPNPOO", {"SSS"}, 8, false, 0},
+    /* 30 */ {"NPNPNPNPO", {"SS", "S"}, 8, false, 0},
+    /* 31 */ {"NPPO", {"SS"}, 2, false, 0},
+    /* 32 */ {"NPPPO", {"RR"}, 2, false, 0},
+    /* 33 */ {"PP", {"RSSS"}, 2, false, 0},
+    /* 34 */ {"PPP", {"RSRQRSS"}, 2, false, 2},
+    /* 35 */ {"PPP", {"RSR", "RS"}, 2, false, 2},
 };
 
 static const struct script *script(void)
@@ -213,6 +221,10 @@ static void thief(unsigned n)
         case 'N':
             deque_poison(&d);
             break;
+        case 'Q':
+            rcu_offline();
+            rcu_online();
+            break;
         default:
             model_fail(__FILE__, __LINE__, "bad script");
         }
@@ -255,6 +267,11 @@ static void check(void)
 #define ONE(client, number) {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0}, .check = check}
 #define TWO(client, number) \
     {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0, thief1}, .check = check}
+/* Growth with buffers at falling addresses: a position in an old buffer is above all of the new one. */
+#define ONE_DOWN(client, number) \
+    {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0}, .check = check, .down = true}
+#define TWO_DOWN(client, number) \
+    {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0, thief1}, .check = check, .down = true}
 #define THREE(client, number) \
     {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0, thief1, thief2}, .check = check, \
      .deep_only = true}
@@ -269,6 +286,18 @@ static const struct model_client clients[] = {
     ONE("growth", 7),
     ONE("growth_twice_against_force", 8),
     TWO("growth_force_and_steal", 9),
+    ONE_DOWN("growth_down", 7),
+    ONE_DOWN("growth_twice_against_force_down", 8),
+    TWO_DOWN("growth_force_and_steal_down", 9),
+    ONE_DOWN("growth_of_a_public_deque_down", 31),
+    ONE_DOWN("growth_after_steal_down", 32),
+    ONE("growth_of_a_public_deque", 31),
+    ONE_DOWN("growth_then_stolen_dry_down", 33),
+    ONE("growth_then_stolen_dry", 33),
+    ONE("rewind_then_stolen_dry", 34),
+    TWO("rewind_between_two_thieves", 35),
+    ONE_DOWN("always_public_growth_down", 12),
+    ONE_DOWN("wrap_down", 18),
     ONE("always_public", 10),
     TWO("always_public_two_thieves", 11),
     ONE("always_public_growth", 12),
@@ -288,6 +317,8 @@ static const struct model_client clients[] = {
     ONE("guarded_steal", 26),
     TWO("guarded_steal_and_force", 27),
     ONE("guarded_steal_rewind", 28),
+    ONE("thief_passes_the_lowered_split", 29),
+    TWO("two_thieves_pass_the_lowered_split", 30),
 };
 
 int main(int argc, char **argv)

@@ -96,8 +96,8 @@ static void check(void)
     MODEL_ASSERT(atom_load(&ec.waiters, memory_order_relaxed) == 0);
 }
 
-#define CLIENT(client, ...) {.name = client, .setup = setup, .check = check, .thread = {__VA_ARGS__}, .spurious_wake = 1, \
-                             .timeouts = 1}
+#define CLIENT(client, ...) {.name = client, .setup = setup, .check = check, .thread = {__VA_ARGS__}, \
+                             .spurious_wake = 1, .timeouts = 1}
 static const struct model_client clients[] = {
     CLIENT("wait_against_notify", waiter, give_one),
     CLIENT("two_waiters", waiter, waiter, give_two),

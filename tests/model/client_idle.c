@@ -24,6 +24,19 @@ static void setup_one(void)
     rt = rig_create(1, 4, 2, 0);
 }
 
+/* Without membarrier: the fences alone must do. */
+static void setup_two_always(void)
+{
+    rig_always_public = true;
+    setup_two();
+}
+
+static void setup_one_always(void)
+{
+    rig_always_public = true;
+    setup_one();
+}
+
 static void setup_three(void)
 {
     rt = rig_create(3, 4, 2, 0);
@@ -138,10 +151,10 @@ static void ender(void)
     rig_end(rt);
 }
 
-#define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, .leaks_ok = true, \
-                                  .preemptions = 3}
-#define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, .leaks_ok = true, \
-                                  .pct = true, .executions = 20000}
+#define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
+                                  .leaks_ok = true, .preemptions = 3}
+#define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
+                                  .leaks_ok = true, .pct = true, .executions = 20000}
 static const struct model_client clients[] = {
     CLIENT("park_against_push", setup_two, parker0_1, pusher_leaf),
     CLIENT("park_against_two_pushes", setup_two, parker0_2, pusher_two),
@@ -149,6 +162,9 @@ static const struct model_client clients[] = {
     CLIENT("park_against_submit", setup_one, parker0_1, submit0),
     CLIENT("park_twice_against_submits", setup_one, parker0_2, submit01),
     CLIENT("cancel_against_wakes", setup_one, parker0_2, submit0, submit1),
+    CLIENT("park_against_push_without_membarrier", setup_two_always, parker0_1, pusher_leaf),
+    CLIENT("park_against_submit_without_membarrier", setup_one_always, parker0_1, submit0),
+    CLIENT("join_without_membarrier", setup_two_always, parker0_1, forker),
     CLIENT("park_against_end", setup_one, parker0_1, ender),
     CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
     RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),

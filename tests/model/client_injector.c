@@ -2,8 +2,8 @@
  *
  * client_injector.c - the injector: producers and consumers at a capacity of 1 or 2; full, empty, closed, stalled.
  *
- * Scripts: P push, B push two at once, C pop (must find something where the letter is in lower case), K pop two at once,
- * Q close, D ask whether it is drained.
+ * Scripts: P push, B push two at once, C pop (must find something where the letter is in lower case), K pop two at
+ * once, Q close, D ask whether it is drained.
  *
  * Threads: any number of producers and consumers.
  * Invariants: each accepted task comes out once, with its payload; one producer's tasks reach one consumer in order;

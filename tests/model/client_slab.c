@@ -49,7 +49,7 @@ static void setup(void)
     slab_init(&other, 1);
 }
 
-/* Two objects, given away at once, then two more: a chunk holds two, so remote frees are taken back or a chunk is added. */
+/* Two objects, given away at once, then two more: a chunk holds two, so remote frees are taken back or one is added. */
 static void owner_alloc(void)
 {
     post(0, take(0, &slab));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_task.c - ends of waits: latch, join counter, forked task, scope; each record is freed the moment that it may be.
+ * client_task.c - ends of waits: latch, join counter, forked task, scope; each record is freed as soon as it may be.
  *
  * Threads: client threads stand for finishers and waiters. No worker is modelled here: see client_idle.c.
  * Invariants: whoever releases a waiter touches nothing of the record afterwards (tracked memory shows it).
@@ -209,6 +209,19 @@ static void canceller(void)
     model_free(scope);
 }
 
+/* Does not wait, but polls the error and then looks at what led to it. */
+static void error_poller(void)
+{
+    if (weir_scope_error(scope) == -EIO)
+        MODEL_ASSERT(MODEL_READ(payload[0]) == 1);
+}
+
+static void scope_wait_check(void)
+{
+    wait_scope_outside(scope);
+    model_free(scope);
+}
+
 /* Instead of waiting: a continuation, run by whoever ends the scope, who may free it. */
 static void scope_continues(void)
 {
@@ -229,8 +242,8 @@ static void scope_then_check(void)
     MODEL_ASSERT(results == 1);
 }
 
-#define CLIENT(client, n, set, end, ...) {.name = client, .tag = n, .setup = set, .check = end, .thread = {__VA_ARGS__}, \
-                                          .spurious_wake = 1, .spurious_cas = 1, .timeouts = 1}
+#define CLIENT(client, n, set, end, ...) {.name = client, .tag = n, .setup = set, .check = end, \
+                                          .thread = {__VA_ARGS__}, .spurious_wake = 1, .spurious_cas = 1, .timeouts = 1}
 static const struct model_client clients[] = {
     CLIENT("latch_freed_by_its_waiter", 1, latch_setup, NULL, arrive0, latch_waiter),
     CLIENT("latch_two_arrivals", 2, latch_setup, NULL, arrive0, arrive1, latch_waiter),
@@ -244,6 +257,7 @@ static const struct model_client clients[] = {
     CLIENT("scope_error", 1, scope_setup, NULL, member0_fails, member1, scope_waiter),
     CLIENT("scope_two_errors", 2, scope_setup, NULL, member0_fails, member1_fails, scope_waiter),
     CLIENT("scope_cancel", 3, scope_setup, NULL, member0, member1, canceller),
+    CLIENT("scope_error_polled", 1, scope_setup, scope_wait_check, member0_fails, member1, error_poller),
     CLIENT("scope_continuation", 0, scope_setup, scope_then_check, member0, member1, scope_continues),
 };
 

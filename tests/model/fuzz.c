@@ -52,7 +52,9 @@ static void run_thread(unsigned t)
         case 0: case 1: case 2: *r = atom_load(&var[s->var], load_orders[s->order]); break;
         case 3: case 4: case 5: atom_store(&var[s->var], s->arg, store_orders[s->order]); break;
         case 6: *r = atom_add(&var[s->var], 1, rmw_orders[s->order]); break;
-        case 7: *r = (uint64_t)atom_cas(&var[s->var], &e, s->arg + 3, rmw_orders[s->order], load_orders[s->order]) * 8 + e;
+        case 7:
+            *r = atom_cas(&var[s->var], &e, s->arg + 3, rmw_orders[s->order], load_orders[s->order]) ? 8 : 0;
+            *r += e;
             break;
         case 8: atom_fence(fence_orders[s->order & 1]); break;
         case 9: atom_light(); break;
@@ -116,7 +118,8 @@ static void dump(const struct program *p)
     for (unsigned t = 0; t < p->threads; t++) {
         printf("  thread %u:", t);
         for (unsigned i = 0; i < p->ops; i++)
-            printf(" %s.%d(%u,%u)", names[p->step[t][i].what], p->step[t][i].order, p->step[t][i].var, p->step[t][i].arg);
+            printf(" %s.%d(%u,%u)", names[p->step[t][i].what], p->step[t][i].order, p->step[t][i].var,
+                   p->step[t][i].arg);
         printf("\n");
     }
 }

@@ -3,8 +3,8 @@
  * litmus.c - the memory model against the classic litmus tests: for each, exactly the outcomes that C11 allows.
  *
  * An outcome is the list of what the loads returned, thread by thread (and, for 2+2W and CoWW, the final values), as
- * decimal digits. Expected sets are RC11's, which forbids cycles of program order and reads-from: LB's 11, which C11 allows for
- * relaxed accesses, is expected not to show. So are own-thread release sequences, which C++20 dropped.
+ * decimal digits. Expected sets are RC11's, which forbids cycles of program order and reads-from: LB's 11, which C11
+ * allows for relaxed accesses, is expected not to show. So are own-thread release sequences, which C++20 dropped.
  *
  * Threads: one; client threads are fibers.
  */

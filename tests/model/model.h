@@ -29,6 +29,7 @@ struct model_client {
     int timeouts;          /* how often per thread a futex wait with a deadline may time out while others could run */
     int free_relax;        /* how many os_relax() per thread cost nothing, before the fairness rule applies */
     bool reuse;            /* freed memory is handed out again at once, at the same address */
+    bool down;             /* each allocation has a lower address than those before, not a higher one */
     bool leaks_ok;         /* tracked memory may be left at the end */
     int stall;             /* n > 0: thread n - 1 also stops for ever, at each of its operations in turn */
     bool deep_only;        /* too large for the normal run */

@@ -93,6 +93,11 @@ void *alloc_get(size_t size, size_t align)
         for (unsigned i = 0; i < PAYLOADS; i++)
             if (M->pay[i].addr - base < size)
                 M->pay[i].gen = 0;
+    } else if (M->client->down) {
+        M->arena_used += (size + 16 + 2 * align) & ~(size_t)(align - 1);
+        if (M->arena_used > ARENA_SIZE)
+            model_die("out of tracked memory (ARENA_SIZE)");
+        base = ((uintptr_t)M->arena + ARENA_SIZE - M->arena_used) & ~(uintptr_t)(align - 1);
     } else {
         base = ((uintptr_t)M->arena + M->arena_used + 16 + align - 1) & ~(uintptr_t)(align - 1);
         M->arena_used = base + size - (uintptr_t)M->arena;

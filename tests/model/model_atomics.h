@@ -2,8 +2,8 @@
  *
  * model_atomics.h - the model checker's side of the atomics seam: every WEIR_ATOMIC_* operation becomes a call.
  *
- * Named by -DWEIR_ATOMIC_SEAM='"model_atomics.h"'; weir/base.h includes it. The macros are generic over the 4 and 8 byte
- * words of base.h and over pointers.
+ * Named by -DWEIR_ATOMIC_SEAM='"model_atomics.h"'; weir/base.h includes it. The macros are generic over the 4 and 8
+ * byte words of base.h and over pointers.
  */
 #ifndef MODEL_ATOMICS_H
 #define MODEL_ATOMICS_H

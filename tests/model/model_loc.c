@@ -225,6 +225,13 @@ void mem_scan(struct thread *t)
         if (v == l->mirror)
             continue;
         l->mirror = v;
+        const struct store *last = &l->st[l->mo[l->n - 1]];
+        if (last->clk > t->cur.clk[last->tid]) {
+            char name[64];
+            model_fail(t->op.file != NULL ? t->op.file : "(start)", t->op.line,
+                       "data race: plain assignment (after this line) to %s and a store to it by thread %d",
+                       loc_name((int)i, name, sizeof name), last->tid - 1);
+        }
         uint16_t id = store_add((int)i, l->mo[l->n - 1], v, NULL, (unsigned)t->id);
         l->st[id].plain = true;
         l->st[id].ev = (int16_t)(M->immediate ? -1 : (int)M->nev);

@@ -4,8 +4,8 @@
  *
  * A futex wait compares and falls asleep in one step; a wake reaches any of the sleepers; a wait may end for no reason
  * or by its deadline, as often as the client allows. Between the two calls only the word itself is ordered: a wait that
- * comes after a wake, and a sleeper that was woken, see at least what the waker knew of the word. The clock moves at pauses
- * and deadlines only: who has slept until one has seen that time, and so has who synchronises with him.
+ * comes after a wake, and a sleeper that was woken, see at least what the waker knew of the word. The clock
+ * moves at pauses and deadlines only: who has slept until one has seen that time, and so has who synchronises with him.
  *
  * Threads: client threads.
  */

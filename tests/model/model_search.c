@@ -469,6 +469,6 @@ void model_check(const struct model_client *c, const struct model_options *o, st
     r->cut_preemption = M->cuts_preempt;
     r->cut_stale = M->cuts_stale;
     r->seconds = seconds_now() - start;
-    r->exhausted = !o->pct && o->replay == NULL && r->verdict == MODEL_PASS && !r->cut_limit && r->cut_preemption == 0 &&
-                   r->cut_stale == 0;
+    bool cut = r->cut_limit || r->cut_preemption > 0 || r->cut_stale > 0;
+    r->exhausted = !o->pct && o->replay == NULL && r->verdict == MODEL_PASS && !cut;
 }

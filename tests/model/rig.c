@@ -36,10 +36,13 @@ enum topology_distance topology_distance(const struct topology *t, int cpu_a, in
 
 /* --- the runtime ------------------------------------------------------------------------------------------------ */
 
+bool rig_always_public;
+
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests)
 {
     weir_config config = {.size = sizeof config, .workers = workers, .queue_capacity = queue, .deque_capacity = deque,
-                          .deque_limit = DEQUE_CAPACITY_MAX, .stack_size = RIG_STACK, .guests = guests, .name = "rig"};
+                          .deque_limit = DEQUE_CAPACITY_MAX, .stack_size = RIG_STACK, .guests = guests, .name = "rig",
+                          .publish_mode = rig_always_public ? WEIR_PUBLISH_ALWAYS : WEIR_PUBLISH_ON_DEMAND};
     struct runtime *rt = NULL;
     static const char *const deque_names[][4] = {{"top0", "bottom0", "split0", "limit0"},
                                                  {"top1", "bottom1", "split1", "limit1"},
