@@ -8,6 +8,8 @@
 
 #include <sys/wait.h>
 
+#define SETTLE_US 200000 /* microseconds */
+
 TestSuite(fork, .timeout = 60);
 
 /* ThreadSanitizer ends children that start threads unless it is told not to. */
@@ -93,6 +95,8 @@ static void check_own_runtime_works(void)
 static void in_child(void (*fn)(void *), void *arg)
 {
     int status = -1;
+    /* ASan holds a lock of its own while a thread starts or allocates, and a fork copies it: let the workers settle. */
+    usleep(SETTLE_US);
     pid_t pid = fork();
     cr_assert_geq(pid, 0);
     if (pid == 0) {
