@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * util.h - small pure functions: powers of two, wrap-safe compare, a random generator.
+ * util.h - small pure functions: powers of two, a random generator.
  *
  * Threads: pure; a struct rng belongs to one thread.
  * Source: xorshift64* (Vigna 2016).
@@ -8,7 +8,6 @@
 #ifndef WEIR_UTIL_H
 #define WEIR_UTIL_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct rng {
@@ -38,12 +37,6 @@ static inline uint32_t rng_below(struct rng *r, uint32_t n)
 static inline uint64_t pow2_ceil(uint64_t n)
 {
     return n <= 1 ? 1 : UINT64_C(1) << (64 - __builtin_clzll(n - 1));
-}
-
-/* Whether counter a is before counter b, both free to wrap. */
-static inline bool before_u64(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) < 0;
 }
 
 #endif

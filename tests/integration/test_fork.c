@@ -5,6 +5,7 @@
  * The child reports by its exit status: 0, or the number of the check that failed.
  */
 #include "support.h"
+#include "fib.h"
 
 #include <sys/wait.h>
 
@@ -58,19 +59,6 @@ static void check_all_calls_fail(weir_runtime *rt, int code)
     CHECK(9, weir_stop(rt, WEIR_DISCARD, 0) == code);
     CHECK(10, weir_self() == NULL);
     CHECK(11, get(&ran) == 0);
-}
-
-static long fib(weir_worker *w, int n);
-WEIR_FORKABLE(fib, long, int);
-
-static long fib(weir_worker *w, int n)
-{
-    if (n < 2)
-        return n;
-    struct fib_task a;
-    fib_fork(w, &a, n - 1);
-    long b = fib(w, n - 2);
-    return fib_join(w, &a) + b;
 }
 
 static void call_fib(weir_worker *w, void *arg)

@@ -3,6 +3,7 @@
  * test_forkjoin.c - what must hold for forks and joins: results, waiting, and that nobody sleeps while work is there.
  */
 #include "support.h"
+#include "fib.h"
 
 #define TASK_MS 50u
 
@@ -12,19 +13,6 @@ static const unsigned worker_counts[] = {1, 2, 4, 16, 64};
 #define COUNTS (sizeof worker_counts / sizeof worker_counts[0])
 
 /* --- results -------------------------------------------------------------------------------------------------- */
-
-static long fib(weir_worker *w, int n);
-WEIR_FORKABLE(fib, long, int);
-
-static long fib(weir_worker *w, int n)
-{
-    if (n < 2)
-        return n;
-    struct fib_task a;
-    fib_fork(w, &a, n - 1);
-    long b = fib(w, n - 2);
-    return fib_join(w, &a) + b;
-}
 
 static void call_fib(weir_worker *w, void *arg)
 {

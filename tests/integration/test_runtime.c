@@ -3,6 +3,7 @@
  * test_runtime.c - what must hold for a runtime's life: starting, stopping, idling, counting, leaving nothing.
  */
 #include "support.h"
+#include "fib.h"
 
 #include <malloc.h>
 #include <sys/resource.h>
@@ -406,19 +407,6 @@ Test(runtime, stop_at_any_moment_runs_or_discards_exactly_what_was_accepted)
 }
 
 /* --- counting ------------------------------------------------------------------------------------------------- */
-
-static long fib(weir_worker *w, int n);
-WEIR_FORKABLE(fib, long, int);
-
-static long fib(weir_worker *w, int n)
-{
-    if (n < 2)
-        return n;
-    struct fib_task a;
-    fib_fork(w, &a, n - 1);
-    long b = fib(w, n - 2);
-    return fib_join(w, &a) + b;
-}
 
 static void call_fib(weir_worker *w, void *arg)
 {

@@ -3,6 +3,7 @@
  * test_submit.c - what must hold for work from outside: the four policies, batches, refusals, calls, accounting.
  */
 #include "support.h"
+#include "fib.h"
 
 TestSuite(submit, .timeout = 60);
 
@@ -164,19 +165,6 @@ Test(submit, run_in_caller_runs_on_this_thread_when_full)
     cr_assert_eq(s.total.injected, 3);
     cr_assert_eq(s.total.tasks_run, 8);
     cr_assert_eq(s.total.rejected, 0);
-}
-
-static long fib(weir_worker *w, int n);
-WEIR_FORKABLE(fib, long, int);
-
-static long fib(weir_worker *w, int n)
-{
-    if (n < 2)
-        return n;
-    struct fib_task a;
-    fib_fork(w, &a, n - 1);
-    long b = fib(w, n - 2);
-    return fib_join(w, &a) + b;
 }
 
 static weir_task *fib_task_run(weir_worker *w, weir_task *self)
