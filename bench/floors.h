@@ -16,7 +16,7 @@ void bench_sleeper_stop(struct bench_sleeper *s);
 /* Wakes it; ns from before the wake until it runs. It must have had time to fall asleep again. */
 double bench_sleeper_wake(struct bench_sleeper *s);
 
-/* Fills samples[n] with ns from before a store until another thread, which spins on its cache line, has read the clock. */
+/* Fills samples[n]: ns from before a store until another thread, which spins on the cache line, has read the clock. */
 void bench_hand_offs(double *samples, unsigned n);
 
 #endif

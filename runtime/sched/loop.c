@@ -48,8 +48,8 @@ static void *key_of(weir_task *t, const struct task_debt *debt)
     return debt->flags & STATE_SCOPED ? scope_of_done(debt->then) : NULL;
 }
 
-/* The scope whose open account the worker itself keeps, if that is all there is to say about `t`: nothing pooled, nothing
- * awaited, nobody to hear of its end. Most tasks of a flood (bench `flat`). Otherwise NULL. */
+/* The scope whose open account the worker itself keeps, if that is all there is to say about `t`: not forked, not
+ * pooled, nobody waits for it in particular. Most tasks of a flood are such (bench `flat`). Otherwise NULL. */
 static inline weir_scope *plain_member_of(const struct worker *w, const weir_task *t)
 {
     /* relaxed: got with the task itself */
