@@ -87,8 +87,9 @@ static inline void state_take(weir_task *t)
 /* Finisher of a forked task; the record may be gone on return. Returns the old word: whom to wake. */
 static inline MUST_USE uint64_t state_finish_forked(weir_task *t)
 {
-    /* [TS1] release: the task's results before done; pairs with the acquires in state_is_done(), state_take_with(). */
-    return atom_or(&t->state, STATE_DONE, memory_order_acq_rel);
+    /* [TS1] release: the task's results before done; pairs with the acquires in state_is_done(), state_take_with().
+     * An addition, since the bit is clear: x86 returns its old value without a load first. */
+    return atom_add(&t->state, STATE_DONE, memory_order_acq_rel);
 }
 
 static inline bool state_is_done(const weir_task *t)
