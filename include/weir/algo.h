@@ -198,7 +198,8 @@ typedef int weir_compare_fn(const void *a, const void *b, void *arg);
 /*
  * Sorts n elements of `size` bytes. With WEIR_ALGO_STABLE: a merge sort, with a buffer of n * size bytes. Without:
  * a quicksort in place that needs no memory and never takes more than O(n log n) comparisons.
- * compare is called on several workers at the same time. After a cancel the array holds its elements in some order.
+ * compare is called on several workers at the same time; if it contradicts itself, what the array holds afterwards is
+ * undefined, but nothing else is touched. After a cancel the array holds its elements in some order.
  * -EINVAL: base NULL with n > 0, size 0, n * size too large, compare NULL. -ENOMEM: stable, no buffer; nothing changed.
  * weir/sort.h has sorts for a type, with the comparison inlined: several times faster.
  */
