@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/bench_algo.c - the algorithms of weir/algo.h: saxpy of 100 million floats, a loop body called for each index, the
- * call of a loop that has next to nothing to do, and a sort of 10 million ints, each beside its peers' own.
+ * bench/bench_algo.c - the algorithms of weir/algo.h: saxpy of 100 million floats, a loop body called for each index,
+ * the call of a loop that has next to nothing to do, and a sort of 10 million ints, each beside its peers' own.
  *
  * Threads: see harness.h.
  * Invariants: results are checked whole after each run, outside the time taken.

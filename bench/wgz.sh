@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Compresses a real file with wgz, pigz and gzip in turns, checks that gunzip gives the file back, and prints times, speed
-# and ratio: medians of the rounds.
+# Compresses a real file with wgz, pigz and gzip in turns, checks that gunzip gives the file back, and prints times,
+# speed and ratio: medians of the rounds.
 #
 # usage: bench/wgz.sh [MEBIBYTES [ROUNDS]]   (default: 256 5; the file is made of the largest files under /usr)
 # Builds nothing: build/docs/examples/wgz must be there (bench/run.sh makes it).
@@ -42,12 +42,16 @@ for ((round = 0; round < rounds; round++)); do
 done
 
 median() { tr ' ' '\n' <<<"$1" | sed '/^$/d' | sort -n | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'; }
-spread() { tr ' ' '\n' <<<"$1" | sed '/^$/d' | sort -n | awk '{ t[NR] = $1 } END { printf "%.0f", 100 * (t[NR] - t[1]) / t[int((NR + 1) / 2)] }'; }
+spread() { # (maximum - minimum) / median, in %
+    tr ' ' '\n' <<<"$1" | sed '/^$/d' | sort -n |
+        awk '{ t[NR] = $1 } END { printf "%.0f", 100 * (t[NR] - t[1]) / t[int((NR + 1) / 2)] }'
+}
 first=$(median "${times[${ways[0]}]}")
 echo "$bytes bytes from /usr: median of $rounds rounds, MB/s, output / input, time / time of wgz"
 for way in "${ways[@]}"; do
     t=$(median "${times[$way]}")
-    awk -v n="${way##*/}" -v t="$t" -v s="$(spread "${times[$way]}")" -v b="$bytes" -v p="${packed[$way]}" -v f="$first" \
-        'BEGIN { printf "  %-10s %8.3f s (spread %2d %%) %8.1f MB/s  %.4f  %6.3f\n", n, t / 1e6, s, b / t, p / b, t / f }'
+    s=$(spread "${times[$way]}")
+    awk -v n="${way##*/}" -v t="$t" -v s="$s" -v b="$bytes" -v p="${packed[$way]}" -v f="$first" 'BEGIN {
+        printf "  %-10s %8.3f s (spread %2d %%) %8.1f MB/s  %.4f  %6.3f\n", n, t / 1e6, s, b / t, p / b, t / f }'
 done
 exit $failed

@@ -5,8 +5,8 @@
  * usage: wgz [-1 ... -9] [-p WORKERS] [-b KIB]
  *
  * The input is cut into blocks of KIB kibibytes (default 128), which workers compress at the same time, each with the
- * last 32 KiB of the block before it as its dictionary. The main thread reads and writes, both in order, around a ring of
- * blocks in flight: when the ring is full it waits for the oldest, writes it and reads into its place. So memory is
+ * last 32 KiB of the block before it as its dictionary. The main thread reads and writes, both in order, around a ring
+ * of blocks in flight: when the ring is full it waits for the oldest, writes it and reads into its place. So memory is
  * bounded by the ring, whatever the length of the input and whoever is slow. Exit status: 0, 1 (input, output or memory
  * failed: a message says what), 2 (bad option).
  */

@@ -2,12 +2,12 @@
  *
  * weir/algo.h - parallel loops, reductions, scans, sorts and partitions.
  *
- * Threads: every function may be called on a worker (w: that worker, or NULL) and, with `rt` in its options, on a thread
- * that is no worker: that thread sleeps while a worker does the work. Calls nest in each other and in tasks. A call on a
- * worker waits as a join does: it runs nothing but its own work meanwhile.
- * Errors, of all functions: -EINVAL (bad argument, nothing changed), the first error that a callback returned (a negative
- * errno; what has not begun is then left out), -ECANCELED or the scope's own error when the scope in the options was
- * cancelled, and from outside what weir_call() returns. What callbacks did before an error stays done.
+ * Threads: every function may be called on a worker (w: that worker, or NULL) and, with `rt` in its options, on a
+ * thread that is no worker: that thread sleeps while a worker does the work. Calls nest in each other and in tasks. A
+ * call on a worker waits as a join does: it runs nothing but its own work meanwhile.
+ * Errors, of all functions: -EINVAL (bad argument, nothing changed), the first error that a callback returned (a
+ * negative errno; what has not begun is then left out), -ECANCELED or the scope's own error when the scope in the
+ * options was cancelled, and from outside what weir_call() returns. What callbacks did before an error stays done.
  * Source: lazy binary splitting (Tzannes, Caragea, Barua, Vishkin, PPoPP 2010), on deques that thieves open themselves.
  */
 #ifndef WEIR_ALGO_H
@@ -23,7 +23,7 @@ extern "C" {
 typedef struct weir_algo_options {
     weir_runtime *rt;        /* where to work, for callers that are no workers; NULL: the caller is a worker */
     const weir_scope *scope; /* its cancel ends the call, between two callbacks; NULL: nothing does */
-    size_t grain;            /* most iterations in one call of a body; 0: as many as take a few microseconds, as measured */
+    size_t grain;            /* most iterations in one call of a body; 0: as many as take a few microseconds */
     uint32_t flags;          /* WEIR_ALGO_* */
     uint32_t reserved;       /* 0 */
 } weir_algo_options;
@@ -39,17 +39,19 @@ typedef struct weir_algo_options {
 typedef int weir_for_fn(weir_worker *w, void *arg, size_t begin, size_t end);
 
 /*
- * Calls body on ranges that together are [begin, end), each index once, in no order. The inner loop is the body's own, so
- * it can be vectorised. Ranges begin large and are split while somebody may take a part; how long a body took is
+ * Calls body on ranges that together are [begin, end), each index once, in no order. The inner loop is the body's own,
+ * so it can be vectorised. Ranges begin large and are split while somebody may take a part; how long a body took is
  * remembered by its address, so that a short loop is a plain call the next time and wakes nobody.
  * -EINVAL: begin > end, body NULL.
  */
-WEIR_API int weir_for(weir_worker *w, const weir_algo_options *o, size_t begin, size_t end, weir_for_fn *body, void *arg);
+WEIR_API int weir_for(weir_worker *w, const weir_algo_options *o, size_t begin, size_t end, weir_for_fn *body,
+                      void *arg);
 
 /*
  * A loop over single indices: for `int body(weir_worker *w, void *arg, size_t i)`, declared before,
  *     WEIR_FOR_EACH(each, body)
- * defines `int each(weir_worker *w, const weir_algo_options *o, size_t begin, size_t end, void *arg)`, the body inlined.
+ * defines `int each(weir_worker *w, const weir_algo_options *o, size_t begin, size_t end, void *arg)`, the body
+ * inlined.
  */
 #define WEIR_FOR_EACH(name, body) \
     static int name##_range(weir_worker *w, void *arg, size_t begin, size_t end) \
@@ -76,8 +78,8 @@ typedef struct weir_tile {
 typedef int weir_for_2d_fn(weir_worker *w, void *arg, const weir_tile *tile);
 
 /*
- * Calls body on tiles that together are `all`. options->grain: the edge of a tile; 0: about 64, smaller where there would
- * be few tiles; tiles beside each other may then come as one.
+ * Calls body on tiles that together are `all`. options->grain: the edge of a tile; 0: about 64, smaller where there
+ * would be few tiles; tiles beside each other may then come as one.
  * -EINVAL: all or body NULL, a begin above its end, more than SIZE_MAX tiles.
  */
 WEIR_API int weir_for_2d(weir_worker *w, const weir_algo_options *o, const weir_tile *all, weir_for_2d_fn *body,
@@ -116,9 +118,9 @@ WEIR_API int weir_reduce(weir_worker *w, const weir_algo_options *o, size_t begi
                          weir_reduce_fn *body, void *arg, void *result);
 
 /*
- * One stretch of a scan. *value comes as the fold of what lies before `begin` (in a pass that is not final: of some of it)
- * and leaves as the fold with [begin, end) added. In the final pass, which sees each index once, the body also writes its
- * output; in others it must not.
+ * One stretch of a scan. *value comes as the fold of what lies before `begin` (in a pass that is not final: of some of
+ * it) and leaves as the fold with [begin, end) added. In the final pass, which sees each index once, the body also
+ * writes its output; in others it must not.
  */
 typedef int weir_scan_fn(weir_worker *w, void *arg, size_t begin, size_t end, void *value, bool final);
 
@@ -134,8 +136,8 @@ WEIR_API int weir_scan(weir_worker *w, const weir_algo_options *o, size_t begin,
 /*
  * Scans of arrays of T: for an operation `T op(T a, T b)` (function or macro) with the identity `zero`,
  *     WEIR_SCANNABLE(sums, long, 0, plus);
- * defines sums_inclusive(w, options, in, out, n): out[i] = in[0] op ... op in[i], and sums_exclusive(...), without in[i].
- * in == out is allowed. -EINVAL: in or out NULL with n > 0.
+ * defines sums_inclusive(w, options, in, out, n): out[i] = in[0] op ... op in[i], and sums_exclusive(...), without
+ * in[i]. in == out is allowed. -EINVAL: in or out NULL with n > 0.
  */
 #define WEIR_SCANNABLE(name, T, zero, op) \
     struct name##_arrays { \

@@ -7,10 +7,10 @@
  *     by_key_sort(w, options, records, n, NULL);
  *
  * Threads: as weir/algo.h.
- * Invariants: the serial parts below never read outside what they are given, whatever the comparison answers. Merges and
- * small sorts have no branch that depends on keys.
- * Source: merges from both ends at once and moves without branches after quadsort (van den Hoven 2021) and BlockQuicksort
- * (Edelkamp, Weiss 2016); splitting of merges by Deo and Sarkar (1991).
+ * Invariants: the serial parts below never read outside what they are given, whatever the comparison answers. Merges
+ * and small sorts have no branch that depends on keys.
+ * Source: merges from both ends at once and moves without branches after quadsort (van den Hoven 2021) and
+ * BlockQuicksort (Edelkamp, Weiss 2016); splitting of merges by Deo and Sarkar (1991).
  */
 #ifndef WEIR_SORT_H
 #define WEIR_SORT_H
@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-/* The serial parts of a sort, that know the type. The library calls them on pieces of the array. ctx is the caller's. */
+/* The serial parts of a sort, that know the type; the library calls them on pieces of the array. ctx: the caller's. */
 typedef struct weir_sort_ops {
     size_t size;  /* of an element */
     size_t leaf;  /* elements that the serial parts sort in one go */
@@ -120,7 +120,7 @@ WEIR_API int weir_sort_with(weir_worker *w, const weir_algo_options *o, void *ba
         return low; \
     }
 
-/* Runs of eight by counting how many each element stands behind, the rest by insertion; then merges from buffer to buffer. */
+/* Runs of eight by counting how many each element stands behind, the rest by insertion; merges between two buffers. */
 #define WEIR_SORT_STABLE_(name, T, less) \
     static inline void name##_sort_run(const void *ctx, const T *keys, T *out) \
     { \

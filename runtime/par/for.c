@@ -65,7 +65,8 @@ static int for_2d_leaf(const struct range_job *job, weir_worker *w, size_t begin
     for (size_t at = begin; at < end;) {
         size_t row = at / c->columns, column = at % c->columns;
         size_t n = c->merge ? bounded(0, end - at, c->columns - column) : 1;
-        weir_tile tile = {.row_begin = c->all.row_begin + row * c->edge, .col_begin = c->all.col_begin + column * c->edge};
+        weir_tile tile = {.row_begin = c->all.row_begin + row * c->edge,
+                          .col_begin = c->all.col_begin + column * c->edge};
         tile.row_end = bounded(tile.row_begin, c->edge, c->all.row_end);
         tile.col_end = bounded(tile.col_begin, n * c->edge, c->all.col_end);
         int r = c->body(w, c->arg, &tile);

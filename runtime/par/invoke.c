@@ -2,7 +2,8 @@
  *
  * invoke.c - several functions at the same time.
  *
- * Threads: see algo.h. Invariants: a function is a leaf of its own, and is offered to others before the first one begins.
+ * Threads: see algo.h. Invariants: a function is a leaf of its own, and is offered to others before the first one
+ * begins.
  */
 #include "par/algo.h"
 #include "par/range.h"

@@ -3,8 +3,8 @@
  * range.c - splitting by measured time, and the memory of how long callbacks take.
  *
  * Three ways to run a range. By what is remembered of the callback, a loop below SHORT_PS is one plain call; one below
- * WAKE_PS is run here, in leaves, because to wake somebody would take as long, unless somebody is awake and searches, or
- * it turns out to take longer; all others fork halves at once.
+ * WAKE_PS is run here, in leaves, because to wake somebody would take as long, unless somebody is awake and searches,
+ * or it turns out to take longer; all others fork halves at once.
  *
  * Threads and invariants: see range.h. The remembered durations are hints: two relaxed words each, which may not match.
  * Source: lazy binary splitting (Tzannes et al., PPoPP 2010).
@@ -17,7 +17,7 @@
 #define LEAF_PS UINT64_C(5000000)   /* 5 us: 1 % for the clock and the fork; bench `saxpy` */
 #define SHORT_PS UINT64_C(3000000)  /* 3 us: below it a hand-over costs more than it saves; bench `loopcall` */
 #define WAKE_PS UINT64_C(40000000)  /* 40 us: a wake-up costs the waker 10 us and comes 28 us later */
-#define LEAVES_PER_WORKER 8u        /* at least: what one worker may have to wait for at the end is a sixteenth of all */
+#define LEAVES_PER_WORKER 8u        /* at least: what one may have to wait for at the end is a sixteenth of all */
 #define TIMED_EVERY 16u             /* short calls, one of which is timed: the clock costs as much as they do */
 #define ALIGN_SPLIT 64u             /* iterations: halves meet at a multiple, so that no line belongs to both */
 #define ALIGN_FROM (8u * ALIGN_SPLIT)

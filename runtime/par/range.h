@@ -27,7 +27,7 @@ struct range_job {
     /* constant while the job runs */
     range_leaf_fn *leaf;
     void *self;              /* the leaf's own */
-    const void *key;         /* whose duration is remembered: the user's callback; NULL: do not measure, leaves of `grain` */
+    const void *key;         /* whose duration is remembered: the user's callback; NULL: no clock, leaves of `grain` */
     const weir_scope *scope; /* its cancel stops the job; may be NULL */
     size_t grain;            /* most iterations in a leaf */
     const weir_fold *fold;   /* what the values of halves are put together with, or NULL */

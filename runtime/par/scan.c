@@ -107,7 +107,8 @@ static void prefixes(const struct scan *s, size_t begin, size_t end, char *value
 static void final_pass(struct scan *s, weir_worker *w, size_t begin, size_t end, char *value)
 {
     while (end - begin > 1) {
-        struct first_pass right = {.task = {.run = run_first_pass}, .s = s, .begin = begin + (end - begin) / 2, .end = end};
+        struct first_pass right = {.task = {.run = run_first_pass}, .s = s, .begin = begin + (end - begin) / 2,
+                                   .end = end};
         weir_fork(w, &right.task);
         final_pass(s, w, begin, right.begin, value);
         bool mine = weir_unfork(w, &right.task) == WEIR_UNFORK_MINE;

@@ -2,8 +2,8 @@
  *
  * sort.c - the parallel structure of both sorts: where to fork, when to merge in pieces, what a cancel leaves behind.
  *
- * Stable: halves are sorted into the other one of two buffers and merged back. A merge is cut into pieces of equal output,
- * whose inputs are found by binary search, so that the last merge has work for all. In place: quicksort.
+ * Stable: halves are sorted into the other one of two buffers and merged back. A merge is cut into pieces of equal
+ * output, whose inputs are found by binary search, so that the last merge has work for all. In place: quicksort.
  *
  * Threads: see algo.h.
  * Invariants: a piece of the output is written from the same elements of the input whether it is merged or, after a

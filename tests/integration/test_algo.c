@@ -283,7 +283,8 @@ static void misuse(weir_worker *w, void *arg)
 Test(algo_for, bad_arguments_are_refused_and_nothing_runs)
 {
     weir_runtime *rt = start(1), *other = start(1);
-    weir_algo_options o = {.rt = rt}, flags = {.rt = rt, .flags = WEIR_ALGO_STABLE}, reserved = {.rt = rt, .reserved = 1};
+    weir_algo_options o = {.rt = rt}, flags = {.rt = rt, .flags = WEIR_ALGO_STABLE};
+    weir_algo_options reserved = {.rt = rt, .reserved = 1};
     weir_atomic_u32 n = {0};
     cr_assert_eq(weir_for(NULL, &o, 1, 0, inner, &n), -EINVAL);
     cr_assert_eq(weir_for(NULL, &o, 0, 1, NULL, &n), -EINVAL);

@@ -62,7 +62,8 @@ from_directory() { "$wgz" <"$here" >"$here/packed"; }
 bad_option() { "$wgz" "$@" </dev/null >"$here/packed"; }
 
 slow_reader() { # dribbles in, and out through a pipe
-    for i in 1 2 3 4 5; do printf 'part %s\n' "$i"; sleep 0.02; done | "$wgz" -b 1 | gunzip | tail -n 1 | grep -qx 'part 5'
+    for i in 1 2 3 4 5; do printf 'part %s\n' "$i"; sleep 0.02; done |
+        "$wgz" -b 1 | gunzip | tail -n 1 | grep -qx 'part 5'
 }
 
 bounded() { # the peak of resident memory does not grow with the input
