@@ -59,7 +59,7 @@ WEIR_API int weir_sort_with(weir_worker *w, const weir_algo_options *o, void *ba
     static const weir_sort_ops name##_sort_ops = { \
         sizeof(T), WEIR_SORT_LEAF_ / sizeof(T) + 1, name##_sort_leaf, name##_sort_merge, name##_sort_rank, \
         name##_sort_partition, name##_sort_in_place}; \
-    static inline int name##_sort(weir_worker *w, const weir_algo_options *o, T *base, size_t n, const void *ctx) \
+    WEIR_INLINE int name##_sort(weir_worker *w, const weir_algo_options *o, T *base, size_t n, const void *ctx) \
     { \
         return weir_sort_with(w, o, base, n, &name##_sort_ops, ctx); \
     } \
