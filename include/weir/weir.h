@@ -5,9 +5,11 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include <weir/algo.h>
 #include <weir/base.h>
 #include <weir/fork.h>
 #include <weir/runtime.h>
+#include <weir/sort.h>
 #include <weir/stats.h>
 #include <weir/task.h>
 
