@@ -44,11 +44,7 @@ static void setup_three(void)
 
 static void check(void)
 {
-    rt->count = 0; /* no threads were started by the runtime: none is joined */
-    for (uint32_t i = 0; i < 3 && rt->workers[i] != NULL; i++) {
-        deque_destroy(&rt->workers[i]->dq);
-        slab_destroy(&rt->workers[i]->slab);
-    }
+    rig_drop(rt);
 }
 
 /* Searches, and so parks, until it has run n tasks or the runtime has ended. */
@@ -151,6 +147,12 @@ static void ender(void)
     rig_end(rt);
 }
 
+/* The same by the call that weir_stop() makes. */
+static void stopper(void)
+{
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
 #define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
                                   .leaks_ok = true, .preemptions = 3}
 #define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
@@ -166,6 +168,7 @@ static const struct model_client clients[] = {
     CLIENT("park_against_submit_without_membarrier", setup_one_always, parker0_1, submit0),
     CLIENT("join_without_membarrier", setup_two_always, parker0_1, forker),
     CLIENT("park_against_end", setup_one, parker0_1, ender),
+    CLIENT("park_against_stop", setup_one, parker0_1, stopper),
     CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
     RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),
     RANDOM("two_parkers_two_submits", setup_three, parker0_1, submit01, parker2_1),
