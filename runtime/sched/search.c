@@ -107,7 +107,9 @@ static void end_if_dry(struct runtime *rt)
     if (!nothing_can_come(rt) || (runtime_phase(rt) != PHASE_ENDED &&
                                   atom_load(&rt->idle.sleepers, memory_order_relaxed) < rt->count))
         return;
-    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: as in advance() */
+    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
+    /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
+    atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
 }
 
