@@ -105,6 +105,9 @@ static void check(void)
 
 #define CLIENT(client, n, set, ...) {.name = client, .tag = n, .setup = set, .check = check, .leaks_ok = true, \
                                      .preemptions = 3, .thread = {__VA_ARGS__}}
+/* Few switches, so that all ways to read old values are tried. */
+#define NARROW(client, n, set, ...) {.name = client, .tag = n, .setup = set, .check = check, .leaks_ok = true, \
+                                     .preemptions = 1, .deep_preemptions = 2, .thread = {__VA_ARGS__}}
 #define RANDOM(client, n, set, ...) {.name = client, .tag = n, .setup = set, .check = check, .leaks_ok = true, \
                                      .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
@@ -113,6 +116,8 @@ static const struct model_client clients[] = {
     CLIENT("join_against_push_without_membarrier", 1, setup_join_always, joiner, server),
     CLIENT("scope_of_a_leaf", 0, setup_scope, scope_owner, server),
     CLIENT("scope_against_push", 1, setup_scope, scope_owner, server),
+    NARROW("narrow_join_against_push", 1, setup_join, joiner, server),
+    NARROW("narrow_scope_against_push", 1, setup_scope, scope_owner, server),
     RANDOM("random_join_against_push", 1, setup_join, joiner, server),
     RANDOM("join_against_push_after_push", 2, setup_join, joiner, server),
     RANDOM("join_against_two_pushes", 2, setup_join_two, joiner, server),
