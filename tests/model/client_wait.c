@@ -105,9 +105,9 @@ static void check(void)
 
 #define CLIENT(client, n, set, ...) {.name = client, .tag = n, .setup = set, .check = check, .leaks_ok = true, \
                                      .preemptions = 3, .thread = {__VA_ARGS__}}
-/* Few switches, so that all ways to read old values are tried. */
+/* Few switches, so that all ways to read old values are tried; the spin before the sleep costs none. */
 #define NARROW(client, n, set, ...) {.name = client, .tag = n, .setup = set, .check = check, .leaks_ok = true, \
-                                     .preemptions = 1, .deep_preemptions = 2, .thread = {__VA_ARGS__}}
+                                     .preemptions = 2, .deep_preemptions = 3, .free_relax = 3, .thread = {__VA_ARGS__}}
 #define RANDOM(client, n, set, ...) {.name = client, .tag = n, .setup = set, .check = check, .leaks_ok = true, \
                                      .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
