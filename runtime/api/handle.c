@@ -80,10 +80,10 @@ int handle_enter(weir_runtime *h, struct runtime **rt)
     struct entry *e = entry_of(h);
     if (e == NULL)
         return -EINVAL;
-    /* [HA3] seq_cst, as the load below: forbids a caller that sees the old generation while the closer misses it. */
-    atom_add(&e->users, 1u, memory_order_seq_cst);
-    /* [HA2] acquire is in seq_cst: the runtime behind the generation. */
-    if (atom_load(&e->generation, memory_order_seq_cst) == generation_of(h)) {
+    /* [HA3] acquire: who counts in behind the closer sees the closed generation; pairs with handle_close(). */
+    atom_add(&e->users, 1u, memory_order_acquire);
+    /* [HA2] acquire: the runtime behind the generation; pairs with handle_open(). */
+    if (atom_load(&e->generation, memory_order_acquire) == generation_of(h)) {
         *rt = e->rt;
         return 0;
     }
@@ -103,9 +103,10 @@ void handle_leave(weir_runtime *h)
 int handle_close(weir_runtime *h, uint64_t deadline)
 {
     struct entry *e = entry_of(h);
-    /* [HA3] seq_cst, both: pairs with handle_enter(). */
-    atom_store(&e->generation, UINT64_C(0), memory_order_seq_cst);
-    atom_or(&e->users, CLOSING, memory_order_seq_cst);
+    atom_store(&e->generation, UINT64_C(0), memory_order_relaxed); /* relaxed: released with CLOSING */
+    /* [HA3] release: the closed generation before CLOSING. Of a caller's addition and this one is first: then either
+     * its count is seen below, or it sees the closed generation; pairs with handle_enter(). */
+    atom_or(&e->users, CLOSING, memory_order_release);
     for (;;) {
         uint32_t users = atom_load(&e->users, memory_order_acquire); /* [HA4] acquire: pairs with handle_leave() */
         if (users == (CLOSING | 1))

@@ -133,7 +133,7 @@ void wait_scope_outside(weir_scope *s)
         return;
     for (;;) {
         /* [TS2] acquire: pairs with state_pay(); the flag tells the last payer to wake the sleepers on `owed`. */
-        uint64_t now = atom_or(&s->done.state, STATE_SLEEPER, memory_order_acq_rel);
+        uint64_t now = atom_or(&s->done.state, STATE_SLEEPER, memory_order_acquire);
         if (now >> STATE_OWED_SHIFT == 0)
             return;
         os_futex_wait(state_owed_word(&s->done), (uint32_t)(now >> STATE_OWED_SHIFT), OS_FOREVER);

@@ -34,8 +34,8 @@ static uint64_t bit_of(uint32_t id)
 /* Clears a worker's bit; true if this call cleared it. */
 static bool claim(weir_atomic_u64 *map, uint32_t id)
 {
-    /* [PK1] acq_rel: one claimer per announcement; pairs with idle_announce(), idle_begin_wait() and itself. */
-    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acq_rel) & bit_of(id)) != 0;
+    /* relaxed: one claimer per announcement, which the word alone decides; the token carries the order [PK2] */
+    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_relaxed) & bit_of(id)) != 0;
 }
 
 static void hand_token(struct idle *idle, uint32_t id, uint32_t token)
@@ -90,8 +90,7 @@ void idle_abandon_search(struct idle *idle)
 
 void idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
-    /* [PK1] release: pairs with claim(). */
-    atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_release);
+    atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_relaxed); /* relaxed: ordered by the fence below */
     atom_add(&idle->sleepers, 1u, memory_order_relaxed); /* relaxed: ordered by the fence below */
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
@@ -170,11 +169,12 @@ void idle_wake_all(struct idle *idle)
 
 void idle_begin_wait(struct idle *idle, uint32_t id, void *key)
 {
-    atom_store(&idle->parking[id]->awaits, key, memory_order_relaxed); /* relaxed: released with the bit */
-    /* [PK1] release: `awaits` before the bit; pairs with the acquire in idle_notify_waiter(). */
-    atom_or(&idle->waiting[id / 64], bit_of(id), memory_order_release);
-    atom_add(&idle->waiters, 1u, memory_order_relaxed); /* relaxed: ordered by the fence */
-    atom_fence(memory_order_seq_cst);                   /* [PK4] as in idle_announce() */
+    /* relaxed, all: ordered by the fence. Who sees the bit but not yet `awaits` has fenced before us: our look sees
+     * what he has pushed. */
+    atom_store(&idle->parking[id]->awaits, key, memory_order_relaxed);
+    atom_or(&idle->waiting[id / 64], bit_of(id), memory_order_relaxed);
+    atom_add(&idle->waiters, 1u, memory_order_relaxed);
+    atom_fence(memory_order_seq_cst); /* [PK4] as in idle_announce() */
 }
 
 void idle_end_wait(struct idle *idle, uint32_t id)
@@ -198,11 +198,10 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving)
     if (serving == NULL)
         return 0;
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->all; i++) {
-        /* [PK1] acquire: `awaits`; pairs with idle_begin_wait(). */
-        uint64_t map = atom_load(&idle->waiting[i], memory_order_acquire);
+        uint64_t map = atom_load(&idle->waiting[i], memory_order_relaxed); /* relaxed: the caller has fenced */
         for (; map != 0; map &= map - 1) {
             uint32_t id = i * 64 + (uint32_t)__builtin_ctzll(map);
-            /* relaxed: got with the bit; a stale key costs the waiter one look */
+            /* relaxed: see idle_begin_wait(); a stale key costs the waiter one look */
             if (atom_load(&idle->parking[id]->awaits, memory_order_relaxed) == serving && claim(idle->waiting, id)) {
                 atom_sub(&idle->waiters, 1u, memory_order_relaxed); /* relaxed: as in idle_end_wait() */
                 hand_token(idle, id, TOKEN_WAIT);

@@ -108,8 +108,8 @@ static void advance(struct runtime *rt, enum phase to)
 {
     uint32_t now = atom_load(&rt->phase, memory_order_relaxed); /* relaxed: the CAS decides */
     while (now < (uint32_t)to &&
-           /* [ST1] release: pairs with the acquire in worker_search(). */
-           !atom_cas_weak(&rt->phase, &now, (uint32_t)to, memory_order_release, memory_order_relaxed))
+           /* relaxed: who reads the phase finds all else by orders of its own */
+           !atom_cas_weak(&rt->phase, &now, (uint32_t)to, memory_order_relaxed, memory_order_relaxed))
         continue;
 }
 

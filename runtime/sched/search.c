@@ -107,8 +107,9 @@ static void end_if_dry(struct runtime *rt)
     if (!nothing_can_come(rt) || (runtime_phase(rt) != PHASE_ENDED &&
                                   atom_load(&rt->idle.sleepers, memory_order_relaxed) < rt->count))
         return;
-    /* [ST1] release: pairs with the acquire in worker_search(). */
-    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
+    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
+    /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
+    atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
 }
 
@@ -120,8 +121,7 @@ weir_task *worker_search(struct worker *w)
         weir_task *t = searching ? spin(w) : NULL;
         if (t != NULL)
             return leave_with(w, t);
-        /* [ST1] acquire: pairs with end_if_dry(). */
-        if (atom_load(&rt->phase, memory_order_acquire) == PHASE_ENDED && nothing_can_come(rt)) {
+        if (runtime_phase(rt) == PHASE_ENDED && nothing_can_come(rt)) {
             if (searching)
                 idle_abandon_search(&rt->idle);
             return NULL;

@@ -101,8 +101,8 @@ static weir_task *pop_last(struct deque *d, weir_slot *b, uint64_t top)
                 /* [DQ5] seq_cst: owner and thieves agree on who takes the last task; pairs with deque_steal(). */
                 atom_cas(&d->top, &top, pos + STEP, memory_order_seq_cst, memory_order_relaxed);
     /* top is pos + STEP now, so all below is gone; a revoker's mark, if any, is overwritten and its CAS fails. */
-    /* [DQ6] release: keeps split and bottom in step for revokers; pairs with acquire in deque_force(). */
-    atom_store(&d->end.split, pos + STEP, memory_order_release);
+    /* relaxed: a revoker that marks this split has a heavy fence behind the light one of this pop: it sees its bottom. */
+    atom_store(&d->end.split, pos + STEP, memory_order_relaxed);
     set_bottom(d, b + 1);
     return mine ? own_task(b) : NULL;
 }
@@ -129,7 +129,8 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
             if (split == public_end)
                 return own_task(b); /* the revoker is through and left b to us */
             /* [DQ7] release: the slots in the given half; pairs with the acquire of split in deque_steal(). */
-            if (atom_cas(&d->end.split, &split, half_way(public_end, pos), memory_order_acq_rel, memory_order_relaxed))
+            if (atom_cas_weak(&d->end.split, &split, half_way(public_end, pos), memory_order_release,
+                              memory_order_relaxed))
                 return own_task(b);
             continue;
         }
@@ -138,7 +139,7 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
             return pop_last(d, b, top); /* top never returns: the deque is empty */
         uint64_t keep = lowered_split(d, top, pos);
         /* relaxed: the fence below orders it; an RMW, so thieves that read it still acquire from the publish before. */
-        if (!atom_cas(&d->end.split, &split, keep, memory_order_relaxed, memory_order_relaxed))
+        if (!atom_cas_weak(&d->end.split, &split, keep, memory_order_relaxed, memory_order_relaxed))
             continue;
         /* [DQ9] forbids: owner lowers split, then misses a new top, while a thief that read that top misses split. */
         atom_fence(memory_order_seq_cst);
@@ -151,7 +152,8 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
          * A revoker may have raised split meanwhile; it does not know of thieves, so at or below top is still too low. */
         uint64_t now = keep;
         do {
-            if (atom_cas(&d->end.split, &now, top + STEP, memory_order_acq_rel, memory_order_relaxed)) /* [DQ7] */
+            /* relaxed: gives nothing that was not public before; an RMW, as above */
+            if (atom_cas_weak(&d->end.split, &now, top + STEP, memory_order_relaxed, memory_order_relaxed))
                 return own_task(b);
         } while (position_of(now) <= top);
     }
@@ -195,7 +197,7 @@ void deque_publish(struct deque *d)
         if (to <= from && split == from)
             return;
         /* [DQ7] release: the slots below `to`; pairs with the acquire of split in deque_steal(). */
-        if (atom_cas(&d->end.split, &split, to, memory_order_acq_rel, memory_order_relaxed))
+        if (atom_cas_weak(&d->end.split, &split, to, memory_order_release, memory_order_relaxed))
             return;
     }
 }
@@ -256,8 +258,8 @@ bool deque_relocate(struct deque *d, uint32_t most)
             atom_store(&new->slots[i], slot, memory_order_relaxed);             /* relaxed: published with split */
         }
         /* A thief that read the old top fails; one that reads the new top has split == NOTHING before it.
-         * [DQ11] release: SPLIT_NOTHING before the new top; pairs with the acquire of top in deque_steal(). */
-    } while (!atom_cas_weak(&d->top, &top, position(new->slots), memory_order_acq_rel, memory_order_relaxed));
+         * [DQ11] release: SPLIT_NOTHING before the new top; pairs with the fence behind top in deque_steal(). */
+    } while (!atom_cas_weak(&d->top, &top, position(new->slots), memory_order_release, memory_order_relaxed));
     d->origin += (uint64_t)(slot_at(top) - old->slots);
     adopt(d, new, live);
     retell_slots(new->slots, live);
@@ -275,12 +277,12 @@ bool deque_relocate(struct deque *d, uint32_t most)
 void deque_rewind(struct deque *d)
 {
     uint64_t first = position(d->buffer->slots);
-    /* relaxed: the grace period orders it. Thieves that come online later find nothing public; those before are waited
-     * for, so none is left that has read `first` in top (I4). */
+    /* relaxed, as top below: the grace period orders them. Thieves that come online later find nothing public; those
+     * before are waited for, so none is left that has read `first` in top (I4). */
     atom_store(&d->end.split, SPLIT_NOTHING, memory_order_relaxed);
     rcu_synchronize();
     d->origin += (uint64_t)(deque_bottom(d) - d->buffer->slots);
-    atom_store(&d->top, first, memory_order_release); /* [DQ11] as in deque_relocate() */
+    atom_store(&d->top, first, memory_order_relaxed);
     set_bottom(d, d->buffer->slots);
     atom_store(&d->end.split, first, memory_order_release); /* [DQ6] as in deque_relocate() */
 }
@@ -295,9 +297,8 @@ void deque_shrink(struct deque *d)
 
 enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, weir_task **out)
 {
-    /* [DQ11] acquire: what preceded this top; pairs with release in deque_relocate() and with other thieves' CAS. */
-    uint64_t top = atom_load(&d->top, memory_order_acquire);
-    /* [DQ9] forbids: see pop_slow(). */
+    uint64_t top = atom_load(&d->top, memory_order_relaxed); /* relaxed: acquired by the fence */
+    /* [DQ9] forbids: see pop_slow(). [DQ11] acquire: what preceded this top; pairs with deque_relocate(). */
     atom_fence(memory_order_seq_cst);
     /* [DQ7] acquire: the slots below split and the tasks in them; pairs with the owner's and the revokers' CAS. */
     uint64_t split = position_of(atom_load(&d->end.split, memory_order_acquire));
@@ -317,24 +318,24 @@ enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, 
 
 enum force_result deque_force(struct deque *d, uint32_t id)
 {
-    /* [DQ6] acquire: bottom belongs to this split or a later one; pairs with pop_last() and deque_relocate(). */
-    uint64_t split = atom_load(&d->end.split, memory_order_acquire);
+    uint64_t split = atom_load(&d->end.split, memory_order_relaxed); /* relaxed: the CAS decides and acquires */
     if (split != position_of(split))
         return FORCE_LOST;
-    /* [DQ1] acquire: the slots below bottom; pairs with weir_push() and set_bottom(). */
-    if (split == SPLIT_NOTHING || position_of_bottom(atom_load(&d->end.bottom, memory_order_acquire)) <= split)
+    /* relaxed: a hint, bottom is read again behind the mark */
+    if (split == SPLIT_NOTHING || position_of_bottom(atom_load(&d->end.bottom, memory_order_relaxed)) <= split)
         return FORCE_NOTHING;
     uint64_t marked = split | (uint64_t)(id + 1) << MARK_SHIFT;
-    /* [DQ6] acq_rel, as the load above. */
-    if (!atom_cas(&d->end.split, &split, marked, memory_order_acq_rel, memory_order_relaxed))
+    /* [DQ6] acquire: bottom belongs to this split or a later one; pairs with deque_relocate() and deque_rewind(). */
+    if (!atom_cas(&d->end.split, &split, marked, memory_order_acquire, memory_order_relaxed))
         return FORCE_LOST;
     /* [DQ4] heavy: from here on the owner either sees the mark or its bottom is visible below; pairs with the light
      * fences in weir_push(), weir_unfork() and deque_pop(). */
     os_membarrier();
-    uint64_t bottom = position_of_bottom(atom_load(&d->end.bottom, memory_order_acquire)); /* [DQ1] */
+    /* [DQ1] acquire: the slots below bottom; pairs with weir_push() and set_bottom(). */
+    uint64_t bottom = position_of_bottom(atom_load(&d->end.bottom, memory_order_acquire));
     uint64_t to = bottom > split ? half_way(split, bottom) : split;
     /* [DQ7] release: passes on the slots that bottom's acquire made visible; pairs with deque_steal(). */
-    if (!atom_cas(&d->end.split, &marked, to, memory_order_acq_rel, memory_order_relaxed))
+    if (!atom_cas(&d->end.split, &marked, to, memory_order_release, memory_order_relaxed))
         return FORCE_LOST;
     return to > split ? FORCE_PUBLISHED : FORCE_NOTHING;
 }

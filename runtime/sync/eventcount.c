@@ -47,7 +47,8 @@ int eventcount_wait(struct eventcount *ec, uint32_t key, uint64_t deadline)
 
 void eventcount_notify_slow(struct eventcount *ec, int n)
 {
-    /* [EC2] release: the condition before the epoch; pairs with eventcount_prepare() and eventcount_wait(). */
-    atom_add(&ec->epoch, 1, memory_order_release);
+    /* [EC2] relaxed: the fence in eventcount_notify() releases the condition with this epoch; pairs with
+     * eventcount_prepare() and eventcount_wait(). */
+    atom_add(&ec->epoch, 1, memory_order_relaxed);
     os_futex_wake(&ec->epoch, n);
 }

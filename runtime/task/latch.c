@@ -34,8 +34,9 @@ int weir_latch_arrive(weir_latch *l, uint32_t n)
         if ((old & ~LATCH_SLEEPER) < n)
             return -EINVAL;
         now = (old & ~LATCH_SLEEPER) == n ? 0 : old - n;
-        /* [LA1] acq_rel: work before the arrival is seen by the waiter; pairs with weir_latch_is_open() and itself. */
-    } while (!atom_cas_weak(&l->state, &old, now, memory_order_acq_rel, memory_order_relaxed));
+        /* [LA1] release: work before the arrival is seen by the waiter, that of earlier arrivals as well: each CAS
+         * continues their release sequences; pairs with weir_latch_is_open() and latch_wait(). */
+    } while (!atom_cas_weak(&l->state, &old, now, memory_order_release, memory_order_relaxed));
     if (now == 0 && (old & LATCH_SLEEPER) != 0)
         os_futex_wake(&l->state, INT32_MAX); /* the latch may be gone: L2 */
     return 0;

@@ -51,7 +51,7 @@ static struct finish scope_end(weir_scope *s, uint64_t old)
 {
     struct finish f = {NULL, state_waiter(old)};
     if (old & STATE_THEN)
-        f.ready = s->done.then; /* [TS3] acquired by state_pay(); pairs with weir_scope_then() */
+        f.ready = s->done.then; /* [TS2] acquired by state_pay() from weir_scope_then() */
     else if (old & STATE_SLEEPER)
         os_futex_wake(state_owed_word(&s->done), INT32_MAX); /* an address: nothing is read there */
     return f;
@@ -85,8 +85,7 @@ weir_task *weir_scope_then(weir_scope *s, weir_task *cont)
     /* relaxed: nobody else pays `cont`; the one completion it may owe is the scope's to pay, so it is settled here */
     atom_and(&cont->state, (UINT64_C(1) << STATE_OWED_SHIFT) - 1, memory_order_relaxed);
     s->done.then = cont;
-    /* [TS3] release: `then` before the flag; the last payer's acquire in state_pay() reads both. */
-    atom_or(&s->done.state, STATE_THEN, memory_order_release);
+    atom_or(&s->done.state, STATE_THEN, memory_order_relaxed); /* relaxed: released by the payment that follows [TS2] */
     return scope_close(s) ? cont : NULL;
 }
 

@@ -63,11 +63,11 @@ static inline uint64_t state_take_with(weir_task *t, uint64_t bits)
 {
     uint64_t old = atom_load(&t->state, memory_order_relaxed); /* relaxed: the CAS decides */
     while ((old & STATE_TAKEN) == 0)
-        /* [TS1] acq_rel: as state_finish_forked(); a waiter that comes late acquires the results with this. */
-        if (atom_cas_weak(&t->state, &old, STATE_FORKED | STATE_TAKEN | bits, memory_order_acq_rel,
+        /* relaxed, both: the bits carry nothing; a waiter that comes late reads `done` again, with an acquire */
+        if (atom_cas_weak(&t->state, &old, STATE_FORKED | STATE_TAKEN | bits, memory_order_relaxed,
                           memory_order_relaxed))
             return STATE_FORKED | STATE_TAKEN;
-    return atom_or(&t->state, bits, memory_order_acq_rel); /* [TS1] */
+    return atom_or(&t->state, bits, memory_order_relaxed);
 }
 
 /* Thief, before it goes offline and runs a forked task that it took: tells the joiner whom to leapfrog. */
@@ -87,9 +87,9 @@ static inline void state_take(weir_task *t)
 /* Finisher of a forked task; the record may be gone on return. Returns the old word: whom to wake. */
 static inline MUST_USE uint64_t state_finish_forked(weir_task *t)
 {
-    /* [TS1] release: the task's results before done; pairs with the acquires in state_is_done(), state_take_with().
+    /* [TS1] release: the task's results before done; pairs with the acquire in state_is_done().
      * An addition, since the bit is clear: x86 returns its old value without a load first. */
-    return atom_add(&t->state, STATE_DONE, memory_order_acq_rel);
+    return atom_add(&t->state, STATE_DONE, memory_order_release);
 }
 
 static inline bool state_is_done(const weir_task *t)
@@ -101,15 +101,15 @@ static inline bool state_is_done(const weir_task *t)
 /* Joiner `worker` is about to sleep. Returns the old word: with STATE_DONE set there is nothing to wait for. */
 static inline MUST_USE uint64_t state_begin_wait_forked(weir_task *t, uint32_t worker)
 {
-    /* [TS1] an RMW on the word of the finisher's RMW: one of the two sees the other. */
+    /* An RMW on the word of the finisher's RMW: one of the two sees the other. */
     return state_take_with(t, STATE_WAITS | (uint64_t)(worker + 1) << STATE_WAITER_SHIFT);
 }
 
 /* The same for a scope's owner; nothing is left to wait for if no completion is owed in the old word. */
 static inline MUST_USE uint64_t state_begin_wait_scope(weir_task *t, uint32_t worker)
 {
-    /* [TS2] acq_rel: as above; pairs with state_pay(). */
-    return atom_or(&t->state, STATE_WAITS | (uint64_t)(worker + 1) << STATE_WAITER_SHIFT, memory_order_acq_rel);
+    /* relaxed: as above; a waiter with nothing to wait for reads `owed` again, with an acquire */
+    return atom_or(&t->state, STATE_WAITS | (uint64_t)(worker + 1) << STATE_WAITER_SHIFT, memory_order_relaxed);
 }
 
 /*

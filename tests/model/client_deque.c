@@ -264,9 +264,11 @@ static void check(void)
     deque_destroy(&d);
 }
 
-#define ONE(client, number) {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0}, .check = check}
+#define ONE(client, number) {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0}, .check = check, \
+                             .spurious_cas = 1}
 #define TWO(client, number) \
-    {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0, thief1}, .check = check}
+    {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0, thief1}, .check = check, \
+     .spurious_cas = 1}
 /* Growth with buffers at falling addresses: a position in an old buffer is above all of the new one. */
 #define ONE_DOWN(client, number) \
     {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0}, .check = check, .down = true}

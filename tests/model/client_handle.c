@@ -16,6 +16,7 @@ static struct runtime *first;
 static uint32_t first_index;
 static unsigned closed;
 static weir_atomic_ptr second; /* a handle that is opened meanwhile */
+static bool second_closed;
 
 /* Asked for by handle_after_fork(), which no client calls. */
 void worker_set_self(struct worker *w)
@@ -109,6 +110,38 @@ static void second_caller(void)
     handle_leave(h);
 }
 
+/* Gives up closing the second runtime, found by its handle alone. */
+static void second_closer_deadline(void)
+{
+    struct runtime *rt = NULL;
+    weir_runtime *h = atom_load(&second, memory_order_relaxed);
+    if (h == NULL || handle_enter(h, &rt) != 0)
+        return;
+    MODEL_ASSERT(handle_begin_stop(h));
+    if (handle_close(h, 5000) != 0) {
+        handle_end_stop(h);
+        handle_leave(h);
+        return;
+    }
+    os_free(rt, sizeof *rt);
+    second_closed = true;
+}
+
+/* All entries but one are taken: a reservation finds that one. */
+static void setup_almost_full(void)
+{
+    uint32_t index;
+    for (unsigned i = 0; i < WEIR_RUNTIMES_MAX - 1; i++)
+        MODEL_ASSERT(handle_reserve(&index) == 0);
+}
+
+static void reserver(void)
+{
+    uint32_t index;
+    MODEL_ASSERT(handle_reserve(&index) == 0);
+    handle_unreserve(index);
+}
+
 static void check_closed(void)
 {
     MODEL_ASSERT(closed == 1);
@@ -122,6 +155,18 @@ static void check_second(void)
     MODEL_ASSERT(handle_close(h, OS_FOREVER) == 0);
     os_free(rt, sizeof *rt);
     check_closed();
+}
+
+static void check_second_given_up(void)
+{
+    struct runtime *rt = NULL;
+    weir_runtime *h = atom_load(&second, memory_order_relaxed);
+    closer();
+    if (second_closed)
+        return;
+    MODEL_ASSERT(handle_enter(h, &rt) == 0);
+    MODEL_ASSERT(handle_close(h, OS_FOREVER) == 0);
+    os_free(rt, sizeof *rt);
 }
 
 static void check_any(void)
@@ -140,6 +185,8 @@ static const struct model_client clients[] = {
     CLIENT("entry_used_again", check_second, closer, opener),
     CLIENT("entry_used_again_against_call", check_second, closer, opener, caller),
     CLIENT("call_by_a_handle_from_nowhere", check_second, closer, opener, second_caller),
+    CLIENT("close_from_nowhere_gives_up", check_second_given_up, opener, second_closer_deadline, second_caller),
+    {.name = "only_one_entry_is_free", .setup = setup_almost_full, .thread = {reserver}},
 };
 
 int main(int argc, char **argv)

@@ -44,11 +44,7 @@ static void setup_three(void)
 
 static void check(void)
 {
-    rt->count = 0; /* no threads were started by the runtime: none is joined */
-    for (uint32_t i = 0; i < 3 && rt->workers[i] != NULL; i++) {
-        deque_destroy(&rt->workers[i]->dq);
-        slab_destroy(&rt->workers[i]->slab);
-    }
+    rig_drop(rt);
 }
 
 /* Searches, and so parks, until it has run n tasks or the runtime has ended. */
@@ -151,6 +147,27 @@ static void ender(void)
     rig_end(rt);
 }
 
+/* The same by the call that weir_stop() makes. */
+static void stopper(void)
+{
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
+/* Workers without work while the runtime drains: the last one to park ends it for all. */
+static void setup_dry(void)
+{
+    rt = rig_create(2, 4, 2, 0);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
+static void setup_three_dry(void)
+{
+    rt = rig_create(3, 4, 2, 0);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
+static void parker1_1(void) { parker(1, 1); }
+
 #define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
                                   .leaks_ok = true, .preemptions = 3}
 #define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
@@ -166,9 +183,13 @@ static const struct model_client clients[] = {
     CLIENT("park_against_submit_without_membarrier", setup_one_always, parker0_1, submit0),
     CLIENT("join_without_membarrier", setup_two_always, parker0_1, forker),
     CLIENT("park_against_end", setup_one, parker0_1, ender),
+    CLIENT("park_against_stop", setup_one, parker0_1, stopper),
+    CLIENT("two_run_dry", setup_dry, parker0_1, parker1_1),
     CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
     RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),
     RANDOM("two_parkers_two_submits", setup_three, parker0_1, submit01, parker2_1),
+    RANDOM("random_two_run_dry", setup_dry, parker0_1, parker1_1),
+    RANDOM("three_run_dry", setup_three_dry, parker0_1, parker1_1, parker2_1),
     RANDOM("random_park_against_two_pushes", setup_two, parker0_2, pusher_two),
     RANDOM("random_join_of_a_stolen_task", setup_two, parker0_1, forker),
 };

@@ -29,6 +29,7 @@
 #define FAIR_MAX 250u    /* steps in a row while others could move; then another thread moves */
 #define IDLE_MAX 200u    /* rounds of spinning with nobody making progress: a livelock */
 #define RELAX_NS 20000u   /* by which a pause moves the clock on: loops that spin for a while come to an end */
+#define LOOSE_MAX 2       /* spurious failures per thread of a compare-and-swap that a mutant has made weak */
 #define NO_STORE 0xffffu
 #define POISON 0xddu
 
@@ -83,6 +84,7 @@ struct op {
     enum kind kind;
     int order, fail, what;
     bool weak;
+    bool loose; /* made weak by the mutant: fails spuriously on the mutant's account */
     int loc; /* -1: none */
     unsigned size;
     unsigned shift; /* a 4 byte access to the upper half of an 8 byte word */
@@ -153,6 +155,7 @@ struct thread {
     unsigned seq;
     uint16_t clk[MT];
     int spurious_cas, spurious_wake, timeouts, relaxes;
+    int loose_cas; /* the same for the compare-and-swap that the mutant has made weak */
     unsigned ops;
     uint64_t rset[LSET]; /* locations read since the last relax */
     uint64_t yset[LSET]; /* what it waits for a change of, while yielded */
@@ -186,6 +189,26 @@ struct payload {
     int line;
 };
 #define PAYLOADS 1024u
+
+/* One operation of the sources under test that is weaker than its text says (model_mutate.c). */
+struct mutant {
+    const char *text; /* as given on the command line; NULL: none */
+    char path[96];    /* the source: the last part of its path */
+    int line_from, line_to;
+    enum kind kind;
+    int order, fail;  /* as the source has them */
+    enum { MUTANT_ORDER, MUTANT_FAIL, MUTANT_REMOVED, MUTANT_WEAK } what;
+    int to;           /* the weaker order */
+};
+
+/* A place in the sources whose operation has been executed. */
+struct site {
+    const char *file;
+    int line;
+    enum kind kind;
+    int order, fail;
+};
+#define SITES 1024u
 
 struct model {
     const struct model_client *client;
@@ -251,6 +274,10 @@ struct model {
     struct sleeper next_sleep[MEV]; /* what is asleep at the node that comes next */
     unsigned nnext_sleep;
     unsigned dead_end;              /* steps of abandoned executions */
+    struct mutant mutant;
+    bool list_sites;
+    struct site site[SITES]; /* by hash; of the client that runs */
+    unsigned nsites;
 };
 extern struct model *M;
 
@@ -302,6 +329,11 @@ bool races(const struct event *a, const struct event *b);
 /* model_search.c: choices */
 bool search_choose(unsigned enabled, int *tid, struct opt *opt, unsigned *index);
 void search_event(struct event *e);
+
+/* model_mutate.c: one operation weaker than its text */
+bool mutate(struct op *o);
+void mutant_set(const char *text);
+void sites_print(void);
 
 /* model_trace.c: printing */
 void trace_print(FILE *f);

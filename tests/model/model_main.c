@@ -105,8 +105,20 @@ __attribute__((constructor)) static void start(void)
 
 static void usage(const char *program)
 {
-    printf("usage: %s [--list] [--only NAME] [--deep] [--pct N] [--seed N] [--seconds S] [--executions N]\n"
-           "       [--replay TOKEN] [--quiet] [--verbose] [--stop-at-failure]\n", program);
+    printf("usage: %s [--list] [--only NAME,...] [--deep] [--pct N] [--seed N] [--seconds S] [--executions N]\n"
+           "       [--replay TOKEN] [--quiet] [--verbose] [--stop-at-failure] [--mutant MUTANT] [--sites]\n", program);
+}
+
+/* Whether a name is in a list of names with commas between. */
+static bool listed(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = names; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, name, n) == 0 && (at[n] == 0 || at[n] == ','))
+            return true;
+    }
+    return false;
 }
 
 static void print_result(const struct model_client *c, const struct model_result *r, bool pct, bool ok)
@@ -176,6 +188,10 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
             verbose = true;
         else if (strcmp(a, "--only") == 0)
             only = v, i++;
+        else if (strcmp(a, "--mutant") == 0)
+            mutant_set(v), i++;
+        else if (strcmp(a, "--sites") == 0)
+            M->list_sites = true;
         else if (strcmp(a, "--replay") == 0)
             o.replay = v, verbose = true, i++;
         else if (strcmp(a, "--seed") == 0)
@@ -200,7 +216,7 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
             printf("%s%s\n", c->name, c->deep_only ? " (deep)" : "");
             continue;
         }
-        if (only != NULL ? strcmp(only, c->name) != 0 : c->deep_only && !o.deep)
+        if (only != NULL ? !listed(only, c->name) : c->deep_only && !o.deep)
             continue;
         struct model_options own = o;
         if (own.seconds <= 0)
@@ -211,6 +227,8 @@ int model_main(int argc, char **argv, const struct model_client *clients, size_t
             own.pct = true;
         ran++;
         failed += !run_client(c, own, verbose, &seconds, &executions);
+        if (M->list_sites)
+            sites_print();
         if (failed > 0 && stop)
             break;
     }

@@ -104,7 +104,7 @@ unsigned mem_options(struct thread *t, const struct op *o, struct opt *out)
             }
             if (!l->st[id].taken)
                 add_option(out, &n, id, M_OK);
-            if (o->weak && t->spurious_cas > 0)
+            if ((o->weak && t->spurious_cas > 0) || (o->loose && t->loose_cas > 0))
                 add_option(out, &n, id, M_SPURIOUS);
         }
         return n;
@@ -323,7 +323,7 @@ void mem_exec(struct thread *t, struct op *o, struct opt p, struct event *e)
         o->result = e->rval = old;
         o->ok = p.mode == M_OK;
         if (p.mode == M_SPURIOUS)
-            t->spurious_cas--;
+            --*(o->loose ? &t->loose_cas : &t->spurious_cas);
         read_from(t, o->loc, p.store, o->ok ? o->order : o->fail);
         if (!o->ok)
             break;

@@ -63,6 +63,7 @@ uint64_t model_load(const void *p, unsigned size, int order, const char *file, i
         return plain_get(p, size);
     p = whole_of(p, &whole, &shift);
     prepare(&o, K_LOAD, p, whole, order, file, line);
+    mutate(&o);
     op_post(&o);
     return size == 4 ? (uint32_t)(o.result >> shift) : o.result;
 }
@@ -76,6 +77,7 @@ void model_store(void *p, unsigned size, uint64_t x, int order, const char *file
     }
     prepare(&o, K_STORE, p, size, order, file, line);
     o.x = x;
+    mutate(&o);
     op_post(&o);
 }
 
@@ -92,6 +94,7 @@ uint64_t model_rmw(void *p, unsigned size, int what, uint64_t x, int order, cons
     prepare(&o, K_RMW, p, size, order, file, line);
     o.what = what;
     o.x = x;
+    mutate(&o);
     op_post(&o);
     return o.result;
 }
@@ -111,6 +114,7 @@ bool model_cas(void *p, unsigned size, void *expected, uint64_t x, int order, in
     o.weak = weak;
     o.x = x;
     o.expected = plain_get(expected, size);
+    mutate(&o);
     op_post(&o);
     if (!o.ok)
         memcpy(expected, &o.result, size);
@@ -121,14 +125,24 @@ void model_fence(int order, const char *file, int line)
 {
     struct op o;
     prepare(&o, K_FENCE, NULL, 0, order, file, line);
-    op_post(&o);
+    if (mutate(&o))
+        op_post(&o);
 }
 
 void model_light(const char *file, int line)
 {
     struct op o;
     prepare(&o, K_LIGHT, NULL, 0, 0, file, line);
-    op_post(&o);
+    if (mutate(&o))
+        op_post(&o);
+}
+
+void model_heavy(const char *file, int line)
+{
+    struct op o;
+    prepare(&o, K_HEAVY, NULL, 0, __ATOMIC_SEQ_CST, file, line);
+    if (mutate(&o))
+        op_post(&o);
 }
 
 /* --- os.h ------------------------------------------------------------------------------------------------------- */
@@ -173,13 +187,6 @@ int os_futex_wake(weir_atomic_u32 *word, int n)
 bool os_membarrier_init(void)
 {
     return true;
-}
-
-void os_membarrier(void)
-{
-    struct op o;
-    prepare(&o, K_HEAVY, NULL, 0, __ATOMIC_SEQ_CST, last_file(), last_line());
-    op_post(&o);
 }
 
 uint64_t os_now(void)

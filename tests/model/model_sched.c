@@ -349,6 +349,7 @@ static void thread_reset(struct thread *t, int id)
     memset(t->stale_n, 0, sizeof t->stale_n);
     t->seq = t->ops = t->idle = t->idle_at = 0;
     t->spurious_cas = M->client->spurious_cas;
+    t->loose_cas = LOOSE_MAX;
     t->spurious_wake = M->client->spurious_wake;
     t->timeouts = M->client->timeouts;
     t->relaxes = M->client->free_relax;

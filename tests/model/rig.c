@@ -86,6 +86,14 @@ void rig_destroy(struct runtime *rt)
     runtime_destroy(rt);
 }
 
+void rig_drop(struct runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->count + rt->guests; i++) {
+        deque_destroy(&rt->workers[i]->dq);
+        slab_destroy(&rt->workers[i]->slab);
+    }
+}
+
 struct worker *rig_worker(struct runtime *rt, uint32_t i)
 {
     struct worker *w = rt->workers[i];

@@ -21,6 +21,8 @@ extern bool rig_always_public;
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests);
 /* Frees it: all client threads have ended. */
 void rig_destroy(struct runtime *rt);
+/* In check, where client threads stood for the workers: what their deques and slabs hold. The rest is left. */
+void rig_drop(struct runtime *rt);
 /* Makes the calling client thread worker i of the runtime. */
 struct worker *rig_worker(struct runtime *rt, uint32_t i);
 /* Ends that. */
