@@ -15,6 +15,8 @@
  * fit on the own deque without a move that could fail: a push that finds no room would run its task right here. */
 static size_t batch_size(struct worker *w)
 {
+    if (w->rt->governor.present)
+        return 1; /* what waits, waits where the governor sees it: in a deque it could be stuck behind a task that blocks */
     uint64_t share = injector_depth(&w->rt->injector) / w->rt->count + 1;
     if (share > INJECTOR_BATCH)
         share = INJECTOR_BATCH;
