@@ -81,9 +81,12 @@ static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
         PROBE1(park, w->id);
         atom_count(&w->counters.parks, 1);
         if (!idle_wait_until(idle, w->id, os_now() + WAIT_ALONE_NS)) {
-            block_enter(w); /* a long wait: let somebody else use the processor */
+            bool counted = w->blocked; /* against the rules, a join between weir_block_begin() and its end */
+            if (!counted)
+                block_enter(w); /* a long wait: let somebody else use the processor */
             idle_wait(idle, w->id);
-            block_leave(w);
+            if (!counted)
+                block_leave(w);
         }
         PROBE1(unpark, w->id);
     }

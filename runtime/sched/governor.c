@@ -97,11 +97,13 @@ static void *governor_main(void *arg)
     return NULL;
 }
 
-void governor_arm(struct governor *g)
+void governor_arm(struct runtime *rt)
 {
+    struct governor *g = &rt->governor;
     uint32_t state = GOVERNOR_ASLEEP;
     /* relaxed, all: the caller's fence orders it behind the push [GV1]; the governor reads words that RMWs change */
     if (g->present && atom_load(&g->state, memory_order_relaxed) == GOVERNOR_ASLEEP &&
+        !injector_is_empty(&rt->injector) &&
         atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed))
         os_futex_wake(&g->state, 1);
 }

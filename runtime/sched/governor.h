@@ -38,7 +38,7 @@ struct governor {
 /* 0, -EAGAIN, -ENOMEM. Does nothing where there is nothing to govern. */
 int governor_start(struct runtime *rt) MUST_USE;
 void governor_stop(struct runtime *rt);
-/* Work has come, and nobody sleeps or searches; after a full fence. */
-void governor_arm(struct governor *g);
+/* Work may have come, and nobody sleeps or searches; after a full fence. */
+void governor_arm(struct runtime *rt);
 
 #endif

@@ -103,7 +103,7 @@ static void advance(struct runtime *rt, enum phase to)
 {
     uint32_t now = atom_load(&rt->phase, memory_order_relaxed); /* relaxed: the CAS decides */
     while (now < (uint32_t)to &&
-           /* [ST1] release: pairs with the acquire in worker_search(). */
+           /* [ST1] release: pairs with the acquire in search(). */
            !atom_cas_weak(&rt->phase, &now, (uint32_t)to, memory_order_release, memory_order_relaxed))
         continue;
 }

@@ -163,7 +163,7 @@ static inline void runtime_check_duty(struct runtime *rt, enum elastic_caller ca
 {
     if (UNLIKELY(duty_is_short(&rt->elastic.duty, duty_read(&rt->elastic.duty))))
         elastic_call(rt, caller);
-    governor_arm(&rt->governor);
+    governor_arm(rt);
 }
 
 /* A pause between two looks of a spinning worker: 1, 2, 4 ... times os_relax(). */
