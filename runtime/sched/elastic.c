@@ -104,8 +104,7 @@ static bool bring(struct idle *idle, uint32_t id)
 bool elastic_arrive(struct worker *w)
 {
     struct runtime *rt = w->rt;
-    enum idle_slept woken = idle_sleep_until(&rt->idle, w->id, OS_FOREVER); /* the token came before the thread */
-    (void)woken;
+    idle_sleep(&rt->idle, w->id); /* the token came before the thread */
     w->called = false;
     if (table_add(w))
         return true;
@@ -119,7 +118,9 @@ bool elastic_arrive(struct worker *w)
 void elastic_vacate(struct worker *w)
 {
     struct runtime *rt = w->rt;
-    (void)table_remove(w); /* without memory it stays in the table, with an empty deque */
+    bool removed = table_remove(w);
+    (void)removed; /* without memory it stays in the table, with an empty deque */
+    w->retiring = false;
     idle_set_absent(&rt->idle, w->id, true);
     seat_release(rt->elastic.vacant, w->id); /* whoever gets the seat joins this thread first */
 }

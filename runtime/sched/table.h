@@ -38,6 +38,6 @@ void table_destroy(struct runtime *rt);
 const struct table *table_read(const struct runtime *rt);
 /* False: no memory, unchanged. A worker that is in it already, or not in it any more, changes nothing. */
 bool table_add(struct worker *w) MUST_USE;
-bool table_remove(struct worker *w);
+bool table_remove(struct worker *w) MUST_USE;
 
 #endif
