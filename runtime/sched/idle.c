@@ -269,8 +269,8 @@ enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadli
     for (;;) {
         uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the ANDs below acquire */
         if (now & (TOKEN_SEARCH | TOKEN_NUDGE)) {
-            /* [PK2] acquire: pairs with hand_token(). */
-            atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | MARK_UNTIMED), memory_order_acquire);
+            /* [PK2] acquire: pairs with hand_token(). What it takes counts: a token may have come since the load. */
+            now = atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | MARK_UNTIMED), memory_order_acquire);
             return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
         }
         if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
