@@ -471,6 +471,8 @@ int main(int argc, char **argv)
     app.streams_max = files / 4;
     if (config.workers > files / 4 + 1)
         config.workers = files / 4 + 1;
+    config.min_workers = config.max_workers = config.workers; /* a desk each: no others come */
+    config.spare_workers = 0;
     app.progress = isatty(STDERR_FILENO);
     char *here[] = {(char[]){"."}, NULL};
     app.arguments = optind < argc ? argv + optind : here;

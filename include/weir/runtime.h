@@ -36,8 +36,20 @@ typedef enum weir_publish_mode {
 
 typedef struct weir_config {
     uint32_t size;           /* set by weir_config_init; refused (-EINVAL) if it is not the library's */
-    uint32_t workers;        /* 1 to WEIR_WORKERS_MAX. Default: CPUs this process may use (affinity and cgroup quota).
+    uint32_t workers;        /* at the start; 1 to WEIR_WORKERS_MAX. Default: CPUs this process may use (affinity and cgroup quota).
                                 Environment: WEIR_WORKERS */
+    uint32_t min_workers;    /* workers that are always there, 1 to `workers`; 0: as many as `workers`. Workers beyond them end
+                                after retire_after_ms without work. Default 0. WEIR_MIN_WORKERS */
+    uint32_t max_workers;    /* workers that may run at once, `workers` to WEIR_WORKERS_MAX; 0: as many as `workers`. Above
+                                min_workers, a governor adds workers while submitted work waits longer than grow_after_us.
+                                Default 0. WEIR_MAX_WORKERS */
+    uint32_t spare_workers;  /* further workers, in the places of those that are blocked (weir_block_begin, a join that
+                                takes long), at most WEIR_WORKERS_MAX; with max_workers no more than WEIR_WORKERS_MAX count.
+                                Default 64. WEIR_SPARE_WORKERS */
+    uint32_t grow_after_us;  /* microseconds that submitted work may wait before a worker is added, 100 to 10,000,000.
+                                Default 2000. WEIR_GROW_AFTER_US */
+    uint32_t retire_after_ms;/* milliseconds that a worker beyond min_workers stays without work, 1 to 3,600,000.
+                                Default 200. WEIR_RETIRE_AFTER_MS */
     uint32_t queue_capacity; /* injector entries, rounded up to a power of two, 1 to WEIR_CAPACITY_MAX.
                                 Default 1024. WEIR_QUEUE_CAPACITY */
     uint32_t deque_capacity; /* first slots of each deque, rounded up to a power of two, 2 to WEIR_CAPACITY_MAX.

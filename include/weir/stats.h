@@ -31,17 +31,26 @@ typedef struct weir_counts {
 
 typedef struct weir_stats {
     uint32_t size;           /* set by the caller: sizeof(struct weir_stats) */
-    uint32_t workers;        /* workers of the runtime */
+    uint32_t workers;        /* workers on duty now: running, looking for work, asleep or blocked */
     uint64_t queue_depth;    /* tasks in the injector now */
     uint64_t queue_capacity; /* tasks the injector can hold */
     uint32_t parked;         /* workers asleep now */
+    uint32_t blocked;        /* workers between weir_block_begin and weir_block_end, or in a long wait, now */
+    uint32_t min_workers;    /* workers that are always there */
+    uint32_t max_workers;    /* workers that the governor may let run at once */
+    uint32_t target;         /* workers that shall run at once now */
+    uint32_t seats;          /* worker numbers are below this: max_workers and spare_workers */
+    uint32_t threads;        /* threads of workers now, spare ones included */
     uint32_t reserved;
+    uint64_t called;         /* workers called to duty since the start: in the place of blocked ones, or by the governor */
+    uint64_t grown;          /* of these, called by the governor */
+    uint64_t retired;        /* threads of workers that ended for want of work */
     weir_counts total;
 } weir_stats;
 
 /*
  * Reads the totals. `s->size` must be sizeof(weir_stats).
- * per_worker: NULL, or room for `n` records, filled for workers 0 to min(n, workers) - 1.
+ * per_worker: NULL, or room for `n` records, filled for workers 0 to min(n, seats) - 1.
  * Errors: -EINVAL, -ESHUTDOWN (the runtime was stopped), -EOWNERDEAD (this process is a fork of the runtime's).
  */
 WEIR_API int weir_stats_read(weir_runtime *rt, weir_stats *s, weir_counts *per_worker, uint32_t n);

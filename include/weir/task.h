@@ -82,9 +82,21 @@ WEIR_API weir_task *weir_release(weir_task *cont) WEIR_MUST_USE;
 
 /* The worker that runs the calling thread, or NULL when it is no worker. */
 WEIR_API weir_worker *weir_self(void);
-/* The runtime that a worker belongs to, and the worker's number in it (0 to workers - 1). */
+/* The runtime that a worker belongs to, and the worker's number in it: below max_workers + spare_workers of its config
+ * (with spare_workers == 0 and fixed workers: 0 to workers - 1), or above for a thread that runs as a guest. */
 WEIR_API weir_runtime *weir_worker_runtime(const weir_worker *w);
 WEIR_API unsigned weir_worker_index(const weir_worker *w);
+
+/*
+ * Around a call that blocks (a lock, a file, a sleep) inside a task, on the calling worker w: what is on the worker's deque
+ * is offered to the others, and while other work is there, or comes, another worker takes the processor. At most
+ * spare_workers are replaced at a time: beyond that, begin succeeds without effect. Between the two, nothing else of
+ * this worker may be called. A task that returns without weir_block_end is ended for. Costs an atomic operation each
+ * where no worker is missing.
+ * begin: 0, -EINVAL (w NULL or not the calling worker), -EALREADY (begun before). end: 0, -EINVAL (the same, or not begun).
+ */
+WEIR_API int weir_block_begin(weir_worker *w);
+WEIR_API int weir_block_end(weir_worker *w);
 
 /* --- pooled records ------------------------------------------------------------------------------------------- */
 

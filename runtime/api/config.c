@@ -18,6 +18,12 @@
 #define DEFAULT_STACK_SIZE (8u << 20)
 #define DEFAULT_SPIN_US 50u /* about twice a futex wake-up: bench `wake`, docs/decisions/0004 */
 #define DEFAULT_GUESTS 4u
+#define DEFAULT_SPARE_WORKERS 64u    /* a choice: more than CPUs of most machines, and 64 stacks are address space only */
+#define DEFAULT_GROW_AFTER_US 2000u  /* a choice: 24 workers are 48 within 20 ms, tests/integration/test_elastic.c */
+#define DEFAULT_RETIRE_AFTER_MS 200u /* a choice: back at the minimum within 0.5 s of calm */
+#define GROW_AFTER_US_MIN 100u
+#define GROW_AFTER_US_MAX 10000000u
+#define RETIRE_AFTER_MS_MAX 3600000u
 #define STACK_SIZE_MIN (64u << 10)
 #define STACK_SIZE_MAX (1u << 30)
 #define SPIN_US_MAX 1000000u
@@ -70,6 +76,11 @@ int weir_config_init(weir_config *c)
     if (c == NULL)
         return config_refuse("config");
     uint64_t workers = topology_usable_cpus();
+    uint64_t min_workers = 0;
+    uint64_t max_workers = 0;
+    uint64_t spare = DEFAULT_SPARE_WORKERS;
+    uint64_t grow = DEFAULT_GROW_AFTER_US;
+    uint64_t retire = DEFAULT_RETIRE_AFTER_MS;
     uint64_t queue = DEFAULT_QUEUE_CAPACITY;
     uint64_t deque = DEFAULT_DEQUE_CAPACITY;
     uint64_t limit = WEIR_DEQUE_LIMIT_MAX;
@@ -80,7 +91,16 @@ int weir_config_init(weir_config *c)
     uint64_t publish = WEIR_PUBLISH_ON_DEMAND;
     if (workers > WEIR_WORKERS_MAX)
         workers = WEIR_WORKERS_MAX;
-    int r = env_number("WEIR_WORKERS", 1, WEIR_WORKERS_MAX, &workers);
+    int r = env_number("WEIR_MIN_WORKERS", 1, WEIR_WORKERS_MAX, &min_workers);
+    r = r ? r : env_number("WEIR_MAX_WORKERS", 1, WEIR_WORKERS_MAX, &max_workers);
+    if (max_workers != 0 && workers > max_workers)
+        workers = max_workers;
+    if (workers < min_workers)
+        workers = min_workers;
+    r = r ? r : env_number("WEIR_WORKERS", 1, WEIR_WORKERS_MAX, &workers);
+    r = r ? r : env_number("WEIR_SPARE_WORKERS", 0, WEIR_WORKERS_MAX, &spare);
+    r = r ? r : env_number("WEIR_GROW_AFTER_US", GROW_AFTER_US_MIN, GROW_AFTER_US_MAX, &grow);
+    r = r ? r : env_number("WEIR_RETIRE_AFTER_MS", 1, RETIRE_AFTER_MS_MAX, &retire);
     r = r ? r : env_number("WEIR_QUEUE_CAPACITY", 1, WEIR_CAPACITY_MAX, &queue);
     r = r ? r : env_number("WEIR_DEQUE_CAPACITY", 2, WEIR_CAPACITY_MAX, &deque);
     r = r ? r : env_number("WEIR_DEQUE_LIMIT", 2, WEIR_DEQUE_LIMIT_MAX, &limit);
@@ -94,6 +114,11 @@ int weir_config_init(weir_config *c)
     *c = (weir_config){
         .size = sizeof(*c),
         .workers = (uint32_t)workers,
+        .min_workers = (uint32_t)min_workers,
+        .max_workers = (uint32_t)max_workers,
+        .spare_workers = (uint32_t)spare,
+        .grow_after_us = (uint32_t)grow,
+        .retire_after_ms = (uint32_t)retire,
         .queue_capacity = (uint32_t)queue,
         .deque_capacity = (uint32_t)deque,
         .deque_limit = (uint32_t)limit,
@@ -115,6 +140,16 @@ int config_check(const weir_config *in, weir_config *out)
         return config_refuse("size");
     if (in->workers == 0 || in->workers > WEIR_WORKERS_MAX)
         return config_refuse("workers");
+    if (in->min_workers > in->workers)
+        return config_refuse("min_workers");
+    if (in->max_workers != 0 && (in->max_workers < in->workers || in->max_workers > WEIR_WORKERS_MAX))
+        return config_refuse("max_workers");
+    if (in->spare_workers > WEIR_WORKERS_MAX)
+        return config_refuse("spare_workers");
+    if (in->grow_after_us < GROW_AFTER_US_MIN || in->grow_after_us > GROW_AFTER_US_MAX)
+        return config_refuse("grow_after_us");
+    if (in->retire_after_ms == 0 || in->retire_after_ms > RETIRE_AFTER_MS_MAX)
+        return config_refuse("retire_after_ms");
     if (in->queue_capacity == 0 || in->queue_capacity > WEIR_CAPACITY_MAX)
         return config_refuse("queue_capacity");
     if (in->deque_capacity < 2 || in->deque_capacity > WEIR_CAPACITY_MAX)
@@ -136,6 +171,10 @@ int config_check(const weir_config *in, weir_config *out)
     if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)
         return config_refuse("name");
     *out = *in;
+    out->min_workers = in->min_workers != 0 ? in->min_workers : in->workers;
+    out->max_workers = in->max_workers != 0 ? in->max_workers : in->workers;
+    if (out->spare_workers > WEIR_WORKERS_MAX - out->max_workers)
+        out->spare_workers = WEIR_WORKERS_MAX - out->max_workers;
     out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
     out->deque_limit = (uint32_t)pow2_ceil(in->deque_limit);

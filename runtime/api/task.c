@@ -28,6 +28,16 @@ unsigned weir_worker_index(const weir_worker *w)
     return worker_of(w)->id;
 }
 
+int weir_block_begin(weir_worker *w)
+{
+    return w != NULL && weir_self() == w ? block_begin(worker_of(w)) : -EINVAL;
+}
+
+int weir_block_end(weir_worker *w)
+{
+    return w != NULL && weir_self() == w ? block_end(worker_of(w)) : -EINVAL;
+}
+
 int weir_task_new(weir_worker *w, weir_task_fn *run, size_t size, weir_task **out)
 {
     if (out == NULL || run == NULL || size > WEIR_PAYLOAD_MAX)

@@ -134,7 +134,7 @@ int algo_partition(struct worker *w, void *call)
 {
     struct partition_call *c = call;
     struct partition p = {.c = c, .out = c->out};
-    size_t bytes = c->n * c->size, stretch = c->n / (STRETCHES_PER_WORKER * w->rt->count) + 1;
+    size_t bytes = c->n * c->size, stretch = c->n / (STRETCHES_PER_WORKER * runtime_width(w->rt)) + 1;
     p.stretch = stretch < STRETCH_MIN ? STRETCH_MIN : stretch;
     p.stretches = c->n / p.stretch + (c->n % p.stretch != 0);
     if (c->n == 0) {

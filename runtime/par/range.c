@@ -219,7 +219,7 @@ static void run_split(struct worker *w, struct range_job *job, size_t begin, siz
     struct lane l;
     size_t most = job->grain;
     if (job->key != NULL)
-        most = smaller(most, (end - begin) / (LEAVES_PER_WORKER * w->rt->count) + 1);
+        most = smaller(most, (end - begin) / (LEAVES_PER_WORKER * runtime_width(w->rt)) + 1);
     lane_begin(&l, job, worker_public(w), most, cost);
     split(&l, begin, end, value);
     lane_end(&l);

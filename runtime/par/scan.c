@@ -135,7 +135,7 @@ int algo_scan(struct worker *w, void *call)
     char value[WEIR_FOLD_MAX] ALIGNED(16);
     size_t n = c->end - c->begin, bytes = 0;
     int r = range_error(&s.job);
-    s.stretch = n / (STRETCHES_PER_WORKER * w->rt->count) + 1;
+    s.stretch = n / (STRETCHES_PER_WORKER * runtime_width(w->rt)) + 1;
     if (c->o->grain == 0 && s.stretch < STRETCH_MIN)
         s.stretch = STRETCH_MIN;
     else if (c->o->grain != 0 && s.stretch > c->o->grain)
@@ -144,7 +144,7 @@ int algo_scan(struct worker *w, void *call)
     if (__builtin_mul_overflow(s.count, c->fold->size, &bytes))
         bytes = SIZE_MAX;
     memcpy(value, c->fold->identity, c->fold->size);
-    if (s.count > 1 && w->rt->count > 1 && r == 0)
+    if (s.count > 1 && runtime_width(w->rt) > 1 && r == 0)
         s.sums = os_alloc(bytes, CACHE_LINE);
     if (s.sums != NULL) {
         final_pass(&s, worker_public(w), 0, s.count, value);

@@ -128,7 +128,7 @@ static void sort_stretch(weir_worker *w, const struct stretch *r)
 static int sort_stable(struct worker *w, struct sort *s, void *base, size_t n)
 {
     size_t bytes = n * s->ops->size;
-    s->piece = n / (PIECES_PER_WORKER * w->rt->count);
+    s->piece = n / (PIECES_PER_WORKER * runtime_width(w->rt));
     if (s->piece * s->ops->size < PIECE_BYTES)
         s->piece = PIECE_BYTES / s->ops->size + 1;
     char *room = os_alloc(bytes, CACHE_LINE);

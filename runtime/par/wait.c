@@ -15,6 +15,8 @@
 
 #include "obs/probes.h"
 
+#define WAIT_ALONE_NS UINT64_C(500000) /* asleep without a spare worker in its place: a choice, half of the 1 ms within which
+                                          other work shall go on, and much longer than most waits */
 #define WAIT_SPIN_NS UINT64_C(50000) /* a futex sleep and wake-up cost about 40 us on the reference machine */
 
 /* What is waited for. The callbacks are constant-folded where the loop is inlined. */
@@ -32,31 +34,13 @@ static bool is_over(const struct await *a)
 /* A task that descends from what we wait for, or NULL. */
 static weir_task *descendant(struct worker *w, const struct await *a)
 {
-    struct runtime *rt = w->rt;
     if (worker_stack_is_low(w))
         return NULL; /* deep enough: let others do it */
-    if (!a->scope) {
-        /* relaxed: a hint, the guard decides */
-        uint32_t thief = state_thief(atom_load(&a->task->state, memory_order_relaxed));
-        return thief != 0 ? steal_descendant(w, rt->workers[thief - 1], a->key) : NULL;
-    }
-    weir_task *t = NULL;
-    for (uint32_t i = 0; i < rt->count + rt->guests && t == NULL; i++)
-        if (rt->workers[i] != w)
-            t = steal_descendant(w, rt->workers[i], a->key);
-    return t;
-}
-
-/* Before the waiter sleeps: who serves what it waits for must look for waiters at its next push. */
-static void poison_servers(struct worker *w, const struct await *a)
-{
-    struct runtime *rt = w->rt;
-    for (uint32_t i = 0; i < rt->count + rt->guests; i++)
-        /* relaxed: who begins to serve the key later poisons itself (worker_serve) */
-        if (atom_load(&rt->workers[i]->park.serving, memory_order_relaxed) == a->key)
-            deque_poison(&rt->workers[i]->dq);
-    if (rt->membarrier)
-        os_membarrier(); /* [PK4] heavy: descendants pushed before it are seen by the next look, later ones see us */
+    if (a->scope)
+        return steal_any_descendant(w, a->key);
+    /* relaxed: a hint, the guard decides */
+    uint32_t thief = state_thief(atom_load(&a->task->state, memory_order_relaxed));
+    return thief != 0 ? steal_descendant(w, w->rt->workers[thief - 1], a->key) : NULL;
 }
 
 /* Looks for a while. True: a task was run, so begin anew; false: nothing was found in all that time, or it is over. */
@@ -85,7 +69,9 @@ static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
     bool over = a->scope ? state_begin_wait_scope(a->task, w->id) >> STATE_OWED_SHIFT == 0
                          : (state_begin_wait_forked(a->task, w->id) & STATE_DONE) != 0;
     if (!over) {
-        poison_servers(w, a);
+        /* [PK4] heavy: who serves what we wait for looks for waiters at its next push; what it pushed before is seen by
+         * the look that follows. */
+        steal_poison_servers(w->rt, a->key);
         weir_task *t = descendant(w, a);
         if (t != NULL) {
             idle_end_wait(idle, w->id);
@@ -94,7 +80,14 @@ static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
         }
         PROBE1(park, w->id);
         atom_count(&w->counters.parks, 1);
-        idle_wait(idle, w->id);
+        if (!idle_wait_until(idle, w->id, os_now() + WAIT_ALONE_NS)) {
+            bool counted = w->blocked; /* against the rules, a join between weir_block_begin() and its end */
+            if (!counted)
+                block_enter(w); /* a long wait: let somebody else use the processor */
+            idle_wait(idle, w->id);
+            if (!counted)
+                block_leave(w);
+        }
         PROBE1(unpark, w->id);
     }
     idle_end_wait(idle, w->id);

@@ -16,14 +16,14 @@ static struct worker *claim_guest(struct runtime *rt)
             return NULL;
         /* [GU1] acquire: the record as the last guest left it; pairs with release_guest(). */
         if (atom_cas_weak(&rt->guest_map, &map, map | UINT64_C(1) << i, memory_order_acquire, memory_order_relaxed))
-            return rt->workers[rt->count + i];
+            return rt->workers[rt->seats + i];
     }
 }
 
 static void release_guest(struct runtime *rt, struct worker *w)
 {
     /* [GU1] release: pairs with claim_guest(). */
-    atom_and(&rt->guest_map, ~(UINT64_C(1) << (w->id - rt->count)), memory_order_release);
+    atom_and(&rt->guest_map, ~(UINT64_C(1) << (w->id - rt->seats)), memory_order_release);
     eventcount_notify_all(&rt->room); /* not all who sleep there may become guests */
 }
 

@@ -6,10 +6,15 @@
  */
 #include "sched/idle.h"
 
+#include <errno.h>
+
 #include "os/os.h"
 
 #define TOKEN_SEARCH UINT32_C(1) /* claimed from `asleep`: counts as searching */
 #define TOKEN_WAIT UINT32_C(2)   /* look at what you wait for */
+#define TOKEN_NUDGE UINT32_C(4)  /* reckon the deadline of your sleep anew */
+#define MARK_UNTIMED UINT32_C(8) /* the sleeper has no deadline: a nudge must wake it */
+#define MARK_ABSENT UINT32_C(16) /* the seat has no thread */
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
@@ -24,6 +29,8 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
     idle->parking = parking;
     idle->workers = workers;
     idle->all = workers + guests;
+    idle->searchers = workers > 1 ? workers / 2 : 1;
+    idle->bring = NULL;
 }
 
 static uint64_t bit_of(uint32_t id)
@@ -38,12 +45,17 @@ static bool claim(weir_atomic_u64 *map, uint32_t id)
     return (atom_and(&map[id / 64], ~bit_of(id), memory_order_relaxed) & bit_of(id)) != 0;
 }
 
-static void hand_token(struct idle *idle, uint32_t id, uint32_t token)
+/* False: the seat has no thread, and none could be started. */
+static bool hand_token(struct idle *idle, uint32_t id, uint32_t token)
 {
     struct parking *p = idle->parking[id];
     /* [PK2] release: what the waker did before; pairs with the acquire in take_token(). */
-    if ((atom_or(&p->token, token, memory_order_release) & token) == 0)
+    uint32_t old = atom_or(&p->token, token, memory_order_release);
+    if (UNLIKELY(old & MARK_ABSENT))
+        return idle->bring(idle, id);
+    if ((old & token) == 0)
         os_futex_wake(&p->token, 1);
+    return true;
 }
 
 static void take_token(struct idle *idle, uint32_t id, uint32_t token)
@@ -63,9 +75,8 @@ static void take_token(struct idle *idle, uint32_t id, uint32_t token)
 
 bool idle_begin_search(struct idle *idle)
 {
-    uint32_t most = idle->workers > 1 ? idle->workers / 2 : 1;
     /* relaxed: a limit, not a lock; one too many does no harm */
-    if (atom_load(&idle->searching, memory_order_relaxed) >= most)
+    if (atom_load(&idle->searching, memory_order_relaxed) >= idle->searchers)
         return false;
     atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: its end is what others rely on */
     return true;
@@ -91,7 +102,8 @@ void idle_abandon_search(struct idle *idle)
 void idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
     atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_relaxed); /* relaxed: ordered by the fence below */
-    atom_add(&idle->sleepers, 1u, memory_order_relaxed); /* relaxed: ordered by the fence below */
+    /* [EL2] release: the seat's place on duty before the sleeper; pairs with runtime_end_if_dry(). */
+    atom_add(&idle->sleepers, 1u, memory_order_release);
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
     /* [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
@@ -126,26 +138,48 @@ bool idle_has_waiters(const struct idle *idle)
     return atom_load(&idle->waiters, memory_order_relaxed) != 0; /* relaxed: the caller has fenced */
 }
 
-/* Wakes worker id if it sleeps and nobody else is at it. */
-static bool wake(struct idle *idle, uint32_t id)
+bool idle_all_busy(const struct idle *idle)
+{
+    /* relaxed, both: the caller has fenced */
+    return atom_load(&idle->sleepers, memory_order_relaxed) == 0 &&
+           atom_load(&idle->searching, memory_order_relaxed) == 0;
+}
+
+enum wake_result { WAKE_SENT, WAKE_NOT_ASLEEP, WAKE_FAILED };
+
+/* Wakes worker id if it sleeps and nobody else is at it. WAKE_FAILED: the seat was absent and stays so; it is no longer
+ * announced, and the caller is behind a fence in the place of the searcher that it was to become. */
+static enum wake_result wake(struct idle *idle, uint32_t id)
 {
     if (!claim(idle->asleep, id))
-        return false;
+        return WAKE_NOT_ASLEEP;
     atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
     atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
-    hand_token(idle, id, TOKEN_SEARCH);
-    return true;
+    if (LIKELY(hand_token(idle, id, TOKEN_SEARCH)))
+        return WAKE_SENT;
+    bool last = idle_end_search(idle);
+    (void)last; /* the caller looks at the sleepers in any case */
+    return WAKE_FAILED;
+}
+
+/* Tries the sleepers of one word of the map. */
+static enum wake_result wake_one_of(struct idle *idle, uint32_t word)
+{
+    uint64_t map = atom_load(&idle->asleep[word], memory_order_relaxed); /* relaxed: claim() decides */
+    enum wake_result r = WAKE_NOT_ASLEEP;
+    for (; r == WAKE_NOT_ASLEEP && map != 0; map &= map - 1)
+        r = wake(idle, word * 64 + (uint32_t)__builtin_ctzll(map));
+    return r;
 }
 
 unsigned idle_wake_one(struct idle *idle)
 {
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
-        uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: claim() decides */
-        while (map != 0) {
-            if (wake(idle, i * 64 + (uint32_t)__builtin_ctzll(map)))
-                return 1;
-            map &= map - 1;
-        }
+        enum wake_result r = wake_one_of(idle, i);
+        if (r == WAKE_SENT)
+            return 1;
+        if (r == WAKE_FAILED)
+            i = UINT32_MAX; /* anew: who came meanwhile may have relied on that searcher (P3); one seat fewer is left */
     }
     return 0;
 }
@@ -162,7 +196,7 @@ unsigned idle_notify(struct idle *idle)
 void idle_wake_all(struct idle *idle)
 {
     for (uint32_t id = 0; id < idle->workers; id++)
-        wake(idle, id);
+        (void)wake(idle, id);
 }
 
 /* --- waiting in a join or a scope ----------------------------------------------------------------------------- */
@@ -188,9 +222,23 @@ void idle_wait(struct idle *idle, uint32_t id)
     take_token(idle, id, TOKEN_WAIT);
 }
 
+bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline)
+{
+    struct parking *p = idle->parking[id];
+    for (;;) {
+        uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: take_token() acquires */
+        if (now & TOKEN_WAIT)
+            break;
+        if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
+            return false;
+    }
+    take_token(idle, id, TOKEN_WAIT);
+    return true;
+}
+
 void idle_wake_waiter(struct idle *idle, uint32_t id)
 {
-    hand_token(idle, id, TOKEN_WAIT);
+    (void)hand_token(idle, id, TOKEN_WAIT); /* who waits has a thread */
 }
 
 unsigned idle_notify_waiter(struct idle *idle, const void *serving)
@@ -204,10 +252,95 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving)
             /* relaxed: see idle_begin_wait(); a stale key costs the waiter one look */
             if (atom_load(&idle->parking[id]->awaits, memory_order_relaxed) == serving && claim(idle->waiting, id)) {
                 atom_sub(&idle->waiters, 1u, memory_order_relaxed); /* relaxed: as in idle_end_wait() */
-                hand_token(idle, id, TOKEN_WAIT);
+                (void)hand_token(idle, id, TOKEN_WAIT);
                 return 1;
             }
         }
     }
     return 0;
+}
+
+/* --- seats whose workers come and go -------------------------------------------------------------------------- */
+
+enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline)
+{
+    struct parking *p = idle->parking[id];
+    for (;;) {
+        uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the ANDs below acquire */
+        if (now & (TOKEN_SEARCH | TOKEN_NUDGE)) {
+            /* [PK2] acquire: pairs with hand_token(). What it takes counts: a token may have come since the load. */
+            now = atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | MARK_UNTIMED), memory_order_acquire);
+            return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
+        }
+        if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
+            return SLEPT_TIMEOUT;
+    }
+}
+
+bool idle_begin_untimed(struct idle *idle, uint32_t id)
+{
+    /* relaxed: the mark and the nudge meet on one word, and one of the two sees the other */
+    return (atom_or(&idle->parking[id]->token, MARK_UNTIMED, memory_order_relaxed) & TOKEN_NUDGE) == 0;
+}
+
+void idle_nudge(struct idle *idle, uint32_t id)
+{
+    struct parking *p = idle->parking[id];
+    /* relaxed: as in idle_begin_untimed(); what the sleeper then reads are words that it changes by RMWs */
+    if (atom_or(&p->token, TOKEN_NUDGE, memory_order_relaxed) & MARK_UNTIMED)
+        os_futex_wake(&p->token, 1);
+}
+
+bool idle_withdraw(struct idle *idle, uint32_t id)
+{
+    if (!claim(idle->asleep, id))
+        return false;
+    atom_sub(&idle->sleepers, 1u, memory_order_relaxed); /* relaxed: who relied on it finds one fewer to wake */
+    return true;
+}
+
+uint32_t idle_withdraw_any(struct idle *idle, uint32_t from)
+{
+    for (uint32_t i = (idle->workers + 63) / 64; i-- > from / 64;) {
+        uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: claim() decides */
+        if (i == from / 64)
+            map &= ~(bit_of(from) - 1);
+        while (map != 0) {
+            uint32_t id = i * 64 + 63 - (uint32_t)__builtin_clzll(map);
+            if (idle_withdraw(idle, id))
+                return id;
+            map &= ~bit_of(id);
+        }
+    }
+    return IDLE_NOBODY;
+}
+
+bool idle_wake_seat(struct idle *idle, uint32_t id)
+{
+    atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
+    if (LIKELY(hand_token(idle, id, TOKEN_SEARCH)))
+        return true;
+    if (idle_end_search(idle))
+        (void)idle_wake_one(idle); /* P3 */
+    return false;
+}
+
+void idle_clear_search(struct idle *idle, uint32_t id)
+{
+    atom_and(&idle->parking[id]->token, ~TOKEN_SEARCH, memory_order_relaxed); /* relaxed: the seat is the caller's */
+}
+
+void idle_set_absent(struct idle *idle, uint32_t id, bool absent)
+{
+    weir_atomic_u32 *token = &idle->parking[id]->token;
+    /* relaxed, both: the seat is the caller's, who passes it on with a release */
+    if (absent)
+        atom_or(token, MARK_ABSENT, memory_order_relaxed);
+    else
+        atom_and(token, ~MARK_ABSENT, memory_order_relaxed);
+}
+
+bool idle_is_absent(const struct idle *idle, uint32_t id)
+{
+    return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & MARK_ABSENT) != 0; /* relaxed: as above */
 }

@@ -13,6 +13,8 @@
  *  P2  While somebody sleeps and nobody searches, every running worker's limit is poisoned, or the worker is on its way
  *      through weir_push_slow(), where it looks at the sleepers after a fence.
  *  P3  The last searcher to leave with work looks at all queues after a fence and wakes one more if anything is there.
+ * A sleeper need not have a thread: a seat may be announced by another worker, which makes the parker's promise in its
+ * place (elastic.c). Who claims its bit starts the thread; if that fails, the claimer leaves the search in its place (P3).
  *
  * Source: DESIGN section 5; the searching count follows Go's scheduler (spinning Ms) and tokio's.
  */
@@ -20,12 +22,14 @@
 #define WEIR_IDLE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/atomics.h"
 #include "base/compiler.h"
 
 #define IDLE_WORKERS_MAX 1088u /* WEIR_WORKERS_MAX workers and 64 guests */
 #define IDLE_WORDS (IDLE_WORKERS_MAX / 64u)
+#define IDLE_NOBODY UINT32_MAX
 
 /* Where one worker sleeps. */
 struct parking {
@@ -43,14 +47,17 @@ struct idle {
     weir_atomic_u64 asleep[IDLE_WORDS];
     weir_atomic_u64 waiting[IDLE_WORDS];
     /* constant */
-    struct parking **parking;  /* of each worker and guest */
-    uint32_t workers;          /* that search and sleep */
+    struct parking **parking;  /* of each seat and guest */
+    uint32_t workers;          /* seats of workers, which search and sleep (elastic.h) */
     uint32_t all;              /* guests included: they wait in joins and scopes */
+    uint32_t searchers;        /* at most so many search */
+    /* Starts the thread of an absent seat that was claimed; false: it can't. NULL where no seat is ever absent. */
+    bool (*bring)(struct idle *idle, uint32_t id);
 };
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests);
 
-/* Begins to search; false: enough others do (half of the workers), park instead. */
+/* Begins to search; false: enough others do (`searchers`), park instead. */
 bool idle_begin_search(struct idle *idle) MUST_USE;
 /* Leaves the search with work. True: nobody searches any more while others sleep; the caller looks around (P3). */
 bool idle_end_search(struct idle *idle) MUST_USE;
@@ -73,6 +80,8 @@ static inline bool idle_has_searchers(const struct idle *idle)
 {
     return atom_load(&idle->searching, memory_order_relaxed) != 0; /* relaxed: a hint */
 }
+/* Whether nobody sleeps and nobody searches: what comes now has to wait for a worker. After a fence, as above. */
+bool idle_all_busy(const struct idle *idle);
 /* Wakes one sleeper unless somebody searches. After a full fence that follows the push. Returns wakes sent (0, 1). */
 unsigned idle_notify(struct idle *idle);
 /* Wakes one sleeper. Returns wakes sent (0, 1). */
@@ -85,9 +94,33 @@ void idle_begin_wait(struct idle *idle, uint32_t id, void *key);
 void idle_end_wait(struct idle *idle, uint32_t id);
 /* Sleeps until somebody calls idle_wake_waiter() for this worker, or returns at once if somebody did since the last. */
 void idle_wait(struct idle *idle, uint32_t id);
+/* The same until a deadline; false: it has passed, and nobody did. */
+bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* Wakes worker `id` in its wait: what it waits for is done, or there is work that it may run. */
 void idle_wake_waiter(struct idle *idle, uint32_t id);
 /* Wakes one waiter that may run tasks descending from `serving`. Returns wakes sent. After a full fence. */
 unsigned idle_notify_waiter(struct idle *idle, const void *serving);
+
+/* --- seats whose workers come and go (elastic.c) --- */
+
+enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_TIMEOUT };
+
+/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. Otherwise the announcement, if any, stands. */
+enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
+/* From now on sleeper `id` has no deadline and must be nudged. False: it was nudged just now. */
+bool idle_begin_untimed(struct idle *idle, uint32_t id) MUST_USE;
+/* Makes sleeper `id` reckon its deadline anew, if it has none. */
+void idle_nudge(struct idle *idle, uint32_t id);
+/* Takes the announcement of `id` back for good, without searching. False: somebody else has claimed it. */
+bool idle_withdraw(struct idle *idle, uint32_t id) MUST_USE;
+/* The same for any sleeper whose number is at least `from`; its number, or IDLE_NOBODY. */
+uint32_t idle_withdraw_any(struct idle *idle, uint32_t from) MUST_USE;
+/* Wakes `id`, which is not announced and is the caller's, as a waker does. False: it is absent and can't be brought. */
+bool idle_wake_seat(struct idle *idle, uint32_t id);
+/* Takes back the wake-up of an absent seat that could not be brought. The caller is its waker. */
+void idle_clear_search(struct idle *idle, uint32_t id);
+/* Whether seat `id` has no thread: who wakes it starts one. The seat is the caller's (elastic.h). */
+void idle_set_absent(struct idle *idle, uint32_t id, bool absent);
+bool idle_is_absent(const struct idle *idle, uint32_t id);
 
 #endif

@@ -3,7 +3,8 @@
  * lifecycle.c - from a config to running workers, and back to nothing.
  *
  * Threads: see lifecycle.h.
- * Invariants: everything a worker can reach exists before the first thread starts and is freed after the last was joined.
+ * Invariants: everything a worker can reach exists before the first thread starts, but for the deques of vacant seats, and
+ * is freed after the last was joined.
  */
 #include "sched/lifecycle.h"
 
@@ -13,92 +14,86 @@
 
 #include "os/topology.h"
 
-#define THREAD_NAME_MAX 16 /* bytes, the kernel's limit, terminator included */
+/* --- memory --------------------------------------------------------------------------------------------------- */
 
 static uint32_t all_workers(const struct runtime *rt)
 {
-    return rt->count + rt->guests;
+    return rt->seats + rt->guests;
 }
-
-/* --- memory --------------------------------------------------------------------------------------------------- */
 
 static void worker_free(struct worker *w)
 {
-    if (w == NULL)
-        return;
+    if (w->rt == NULL)
+        return; /* not begun */
     if (w->dq.buffer != NULL)
         deque_destroy(&w->dq);
     slab_destroy(&w->slab);
-    os_free(w->victims, WEIR_WORKERS_MAX * sizeof(*w->victims));
-    os_free(w, sizeof(*w));
 }
 
-static int worker_new(struct runtime *rt, uint32_t id)
+/* A CPU to be bound to, where that was asked for, and the cache domain that thieves look at; guests have neither. */
+static void place(struct worker *w, const struct topology *topology)
 {
-    struct worker *w = os_alloc(sizeof(*w), LINE_PAIR);
-    if (w == NULL)
-        return -ENOMEM;
+    const weir_config *c = &w->rt->config;
+    bool by_topology = c->steal_order == WEIR_STEAL_TOPOLOGY;
+    w->cpu = -1;
+    if (w->id >= w->rt->seats || (!by_topology && !c->pin))
+        return;
+    int cpu = topology->cpu[w->id % topology->cpus];
+    if (c->pin)
+        w->cpu = cpu;
+    if (by_topology)
+        w->domain = topology_domain(topology, cpu);
+}
+
+static void worker_init(struct runtime *rt, uint32_t id, const struct topology *topology)
+{
+    struct worker *w = &rt->records[id];
     rt->workers[id] = w;
     rt->parking[id] = &w->park;
     w->rt = rt;
     w->id = id;
     rng_seed(&w->rng, id);
     slab_init(&w->slab, id);
-    w->victims = os_alloc(WEIR_WORKERS_MAX * sizeof(*w->victims), CACHE_LINE);
-    if (w->victims == NULL)
-        return -ENOMEM;
-    return deque_init(&w->dq, rt->config.deque_capacity, !rt->membarrier);
+    place(w, topology);
 }
 
 static void runtime_free(struct runtime *rt)
 {
-    for (uint32_t i = 0; rt->workers != NULL && i < all_workers(rt); i++)
-        worker_free(rt->workers[i]);
+    for (uint32_t i = 0; rt->records != NULL && i < all_workers(rt); i++)
+        worker_free(&rt->records[i]);
     if (rt->injector.capacity != 0)
         injector_destroy(&rt->injector);
+    table_destroy(rt);
+    os_free(rt->records, all_workers(rt) * sizeof(*rt->records));
     os_free(rt->workers, IDLE_WORKERS_MAX * sizeof(*rt->workers));
     os_free(rt->parking, IDLE_WORKERS_MAX * sizeof(*rt->parking));
     os_free(rt, sizeof(*rt));
 }
 
-/* --- victims -------------------------------------------------------------------------------------------------- */
-
-/* Whether two workers' CPUs share their last-level cache, where that was asked for; guests have no CPU of their own. */
-static bool are_near(const struct runtime *rt, const struct topology *topology, uint32_t a, uint32_t b)
-{
-    if (rt->config.steal_order == WEIR_STEAL_RANDOM)
-        return true;
-    return a < rt->count && topology_distance(topology, topology->cpu[a % topology->cpus],
-                                              topology->cpu[b % topology->cpus]) <= TOPOLOGY_SAME_CACHE;
-}
-
-/* The other workers; in topology order those first that share this worker's last-level cache. */
-static void order_victims(struct worker *w, const struct topology *topology)
-{
-    uint32_t n = 0;
-    for (int near = 1; near >= 0; near--) {
-        for (uint32_t i = 0; i < w->rt->count; i++)
-            if (i != w->id && are_near(w->rt, topology, w->id, i) == (near == 1))
-                w->victims[n++] = i;
-        if (near == 1)
-            w->near = n;
-    }
-}
-
 /* --- threads -------------------------------------------------------------------------------------------------- */
 
-static int start_thread(struct runtime *rt, uint32_t id, const struct topology *topology)
+int worker_start_thread(struct worker *w)
 {
+    struct runtime *rt = w->rt;
     char name[THREAD_NAME_MAX];
-    snprintf(name, sizeof(name), "%.9s/%u", rt->config.name, id % 10000);
-    int cpu = rt->config.pin ? topology->cpu[id % topology->cpus] : -1;
-    return os_thread_start(&rt->workers[id]->thread, name, rt->config.stack_size, cpu, worker_main, rt->workers[id]);
+    snprintf(name, sizeof(name), "%.9s/%u", rt->config.name, w->id % 10000);
+    /* relaxed, both: who joins or counts it came by the seat or the runtime after this */
+    atom_store(&w->thread_state, (uint32_t)THREAD_STARTING, memory_order_relaxed);
+    atom_add(&rt->threads, 1u, memory_order_relaxed);
+    int r = os_thread_start(&w->thread, name, rt->config.stack_size, w->cpu, worker_main, w);
+    if (r != 0)
+        atom_sub(&rt->threads, 1u, memory_order_relaxed); /* relaxed: the caller is still there */
+    /* [EL4] release: the handle; pairs with join_last() in elastic.c. */
+    atom_store(&w->thread_state, (uint32_t)(r == 0 ? THREAD_JOINABLE : THREAD_NONE), memory_order_release);
+    return r;
 }
 
-static void join_threads(struct runtime *rt, uint32_t n)
+/* Nobody starts threads any more. */
+static void join_threads(struct runtime *rt)
 {
-    for (uint32_t i = 0; i < n; i++)
-        os_thread_join(&rt->workers[i]->thread);
+    for (uint32_t i = 0; i < rt->seats; i++)
+        if (atom_load(&rt->workers[i]->thread_state, memory_order_acquire) == THREAD_JOINABLE) /* [EL4] */
+            os_thread_join(&rt->workers[i]->thread);
 }
 
 /* --- ending --------------------------------------------------------------------------------------------------- */
@@ -131,51 +126,63 @@ void runtime_begin_stop(struct runtime *rt, weir_stop_mode mode)
 int runtime_await_end(struct runtime *rt, uint64_t deadline)
 {
     for (;;) {
-        uint32_t exited = atom_load(&rt->exited, memory_order_acquire); /* [ST2] acquire: pairs with worker_main() */
-        if (exited == rt->count)
+        uint32_t threads = atom_load(&rt->threads, memory_order_acquire); /* [ST2] acquire: pairs with worker_main() */
+        if (threads == 0)
             return 0;
-        if (os_futex_wait(&rt->exited, exited, deadline) == -ETIMEDOUT)
+        if (os_futex_wait(&rt->threads, threads, deadline) == -ETIMEDOUT)
             return -ETIMEDOUT;
     }
 }
 
 void runtime_destroy(struct runtime *rt)
 {
-    join_threads(rt, rt->count);
+    governor_stop(rt); /* it may have started a thread just now, which finds that the runtime has ended */
+    join_threads(rt);
     runtime_free(rt);
     rcu_barrier_all(); /* retired buffers are freed before the caller counts what is left */
 }
 
 /* --- starting ------------------------------------------------------------------------------------------------- */
 
+static bool begins_with_deque(const struct runtime *rt, uint32_t id)
+{
+    return id < rt->config.workers || id >= rt->seats;
+}
+
 static int build(struct runtime *rt, const struct topology *topology)
 {
     rt->workers = os_alloc(IDLE_WORKERS_MAX * sizeof(*rt->workers), CACHE_LINE);
     rt->parking = os_alloc(IDLE_WORKERS_MAX * sizeof(*rt->parking), CACHE_LINE);
-    if (rt->workers == NULL || rt->parking == NULL)
+    rt->records = os_alloc(all_workers(rt) * sizeof(*rt->records), LINE_PAIR);
+    if (rt->workers == NULL || rt->parking == NULL || rt->records == NULL)
         return -ENOMEM;
+    for (uint32_t i = 0; i < all_workers(rt); i++)
+        worker_init(rt, i, topology);
     int r = injector_init(&rt->injector, rt->config.queue_capacity);
     for (uint32_t i = 0; r == 0 && i < all_workers(rt); i++)
-        r = worker_new(rt, i);
+        if (begins_with_deque(rt, i))
+            r = deque_init(&rt->workers[i]->dq, rt->config.deque_capacity, !rt->membarrier);
+    if (r == 0)
+        r = table_init(rt, rt->config.workers);
     if (r != 0)
         return r;
-    idle_init(&rt->idle, rt->parking, rt->count, rt->guests);
-    for (uint32_t i = 0; i < all_workers(rt); i++)
-        order_victims(rt->workers[i], topology);
+    idle_init(&rt->idle, rt->parking, rt->seats, rt->guests);
+    elastic_init(rt, rt->config.workers);
     return 0;
 }
 
-static int start_all(struct runtime *rt, const struct topology *topology)
+static int start_all(struct runtime *rt)
 {
-    for (uint32_t i = 0; i < rt->count; i++) {
-        int r = start_thread(rt, i, topology);
-        if (r != 0) {
-            close_and_wake(rt, PHASE_ENDED);
-            join_threads(rt, i);
-            return r;
-        }
+    int r = 0;
+    for (uint32_t i = 0; r == 0 && i < rt->config.workers; i++)
+        r = worker_start_thread(rt->workers[i]);
+    if (r == 0)
+        r = governor_start(rt);
+    if (r != 0) {
+        close_and_wake(rt, PHASE_ENDED);
+        join_threads(rt);
     }
-    return 0;
+    return r;
 }
 
 int runtime_create(struct runtime **out, const weir_config *config)
@@ -192,14 +199,16 @@ int runtime_create(struct runtime **out, const weir_config *config)
         return -ENOMEM;
     }
     rt->config = *config;
-    rt->count = config->workers;
+    rt->count = config->min_workers;
+    rt->seats = config->max_workers + config->spare_workers;
     rt->guests = config->guests;
+    rt->domains = config->steal_order == WEIR_STEAL_TOPOLOGY ? topology.domains : 1;
     rt->crowded = config->workers > topology_usable_cpus();
     rt->membarrier = config->publish_mode == WEIR_PUBLISH_ON_DEMAND && os_membarrier_init();
     r = build(rt, &topology);
-    if (r == 0)
-        r = start_all(rt, &topology);
     topology_destroy(&topology);
+    if (r == 0)
+        r = start_all(rt);
     if (r != 0) {
         runtime_free(rt);
         return r;

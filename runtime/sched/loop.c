@@ -13,6 +13,9 @@
 #include "obs/probes.h"
 #include "sched/worker.h"
 
+#define STEP_DOWN_INTERVAL 16u /* times that a deque runs dry between two looks at a surplus: a choice; with 1, workers that
+                                  block in turn hand each other a processor at each task, at a wake-up a time */
+
 static _Thread_local struct worker *self __attribute__((tls_model("initial-exec")));
 
 struct worker *worker_self(void)
@@ -101,6 +104,8 @@ static NOINLINE weir_task *run_in_full(struct worker *w, weir_task *t)
     } else {
         next = run_body(w, t);
     }
+    if (UNLIKELY(w->blocked))
+        (void)block_end(w); /* the task forgot to */
     if (debt.flags & STATE_POOLED)
         slab_free(&w->slab, t);
     if (serves)
@@ -144,7 +149,14 @@ void worker_run_stolen(struct worker *w, weir_task *t)
     worker_serve(w, serving);
 }
 
-/* The next task, and whether it came from elsewhere (onto an empty deque). NULL: the runtime has ended. */
+/* A worker that may leave has run dry: now and then it looks whether it is one too many. */
+static bool may_step_down(struct worker *w)
+{
+    return UNLIKELY(w->id >= w->rt->count) && ++w->dry % STEP_DOWN_INTERVAL == 0 &&
+           duty_has_surplus(duty_read(&w->rt->elastic.duty));
+}
+
+/* The next task, and whether it came from elsewhere (onto an empty deque). NULL: as worker_search(). */
 static weir_task *next_task(struct worker *w, bool *fresh)
 {
     *fresh = false;
@@ -152,6 +164,11 @@ static weir_task *next_task(struct worker *w, bool *fresh)
     if (t != NULL)
         return t;
     *fresh = true;
+    if (may_step_down(w)) {
+        enum elastic_rest rest = elastic_step_down(w);
+        if (rest != REST_AGAIN)
+            return rest == REST_WOKEN ? worker_search_woken(w) : NULL;
+    }
     t = worker_take_injected(w);
     return t != NULL ? t : worker_search(w);
 }
@@ -168,14 +185,10 @@ static weir_task *let_injected_first(struct worker *w, weir_task *t)
     return injected;
 }
 
-void *worker_main(void *arg)
+/* Until the runtime has ended or the worker retires. t: its first task, from elsewhere, or NULL. */
+static void run(struct worker *w, weir_task *t)
 {
-    struct worker *w = arg;
-    bool fresh = false;
-    weir_task *t = NULL;
-    self = w;
-    w->stack_reserve = os_stack_low() + w->rt->config.stack_size / 4;
-    rcu_register();
+    bool fresh = t != NULL;
     for (;;) {
         if (++w->ticks >= INJECTOR_INTERVAL)
             t = let_injected_first(w, t);
@@ -186,10 +199,37 @@ void *worker_main(void *arg)
         t = worker_run_one(w, t);
         fresh = false;
     }
+}
+
+/* The same for a worker whose seat was announced before it had a thread: it comes as one that was woken. */
+static void run_called(struct worker *w)
+{
+    if (!elastic_arrive(w)) {
+        w->retiring = true;
+        return;
+    }
+    weir_task *t = worker_search_woken(w);
+    if (t != NULL)
+        run(w, t);
+}
+
+void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct runtime *rt = w->rt;
+    self = w;
+    w->stack_reserve = os_stack_low() + rt->config.stack_size / 4;
+    rcu_register();
+    if (w->called)
+        run_called(w);
+    else
+        run(w, NULL);
+    if (w->retiring)
+        elastic_vacate(w); /* the record is another thread's now */
     rcu_unregister();
     self = NULL;
     /* [ST2] release: everything this worker did; pairs with the acquire in lifecycle.c. */
-    atom_add(&w->rt->exited, 1u, memory_order_release);
-    os_futex_wake(&w->rt->exited, 1); /* the runtime is freed only after this thread was joined */
+    atom_sub(&rt->threads, 1u, memory_order_release);
+    os_futex_wake(&rt->threads, 1); /* the runtime is freed only after this thread was joined */
     return NULL;
 }

@@ -15,6 +15,8 @@
  * fit on the own deque without a move that could fail: a push that finds no room would run its task right here. */
 static size_t batch_size(struct worker *w)
 {
+    if (w->rt->governor.present)
+        return 1; /* what waits, waits where the governor sees it: in a deque it could be stuck behind a task that blocks */
     uint64_t share = injector_depth(&w->rt->injector) / w->rt->count + 1;
     if (share > INJECTOR_BATCH)
         share = INJECTOR_BATCH;
@@ -68,8 +70,12 @@ static weir_task *look(struct worker *w, unsigned rounds, bool force)
 /* Leaves the search with a task; passes the duty on if this was the last searcher (P3). */
 static weir_task *leave_with(struct worker *w, weir_task *t)
 {
-    if (idle_end_search(&w->rt->idle) && steal_anything_left(w->rt))
-        atom_count(&w->counters.wakes, idle_wake_one(&w->rt->idle));
+    if (idle_end_search(&w->rt->idle)) {
+        if (steal_anything_left(w->rt))
+            atom_count(&w->counters.wakes, idle_wake_one(&w->rt->idle));
+    } else if (idle_all_busy(&w->rt->idle)) { /* S3: who blocked, or submitted, counted on this searcher [EL1] [GV1] */
+        runtime_check_duty(w->rt, CALLER_WORKER);
+    }
     return t;
 }
 
@@ -85,11 +91,7 @@ static weir_task *spin(struct worker *w)
 /* The promise before sleep: after this fence a pusher sees the announcement or the poison, or its task is seen here. */
 static weir_task *last_look(struct worker *w)
 {
-    struct runtime *rt = w->rt;
-    for (uint32_t i = 0; i < rt->count + rt->guests; i++)
-        deque_poison(&rt->workers[i]->dq);
-    if (rt->membarrier)
-        os_membarrier(); /* [PK4] [DQ2] heavy: pairs with the light fence in weir_push() */
+    steal_poison_all(w->rt);
     return look(w, 1, true);
 }
 
@@ -99,24 +101,35 @@ static bool nothing_can_come(struct runtime *rt)
     return runtime_phase(rt) != PHASE_RUNNING && injector_drained(&rt->injector);
 }
 
-/* The last worker to run dry while stopping ends the runtime: the others are all announced, so no task is running. */
-static void end_if_dry(struct runtime *rt)
+/* Whether all who are on duty are announced. Sleepers counted between two equal readings of the duty word were all on
+ * duty then (S4). A worker that is just about to retract runs what it found, and leaves after that. */
+static bool all_asleep(struct runtime *rt)
 {
-    /* relaxed: a worker that is just about to retract runs what it found, and leaves after that. Once ended, whoever
-     * announces itself late wakes everybody, itself included: nobody else would. */
-    if (!nothing_can_come(rt) || (runtime_phase(rt) != PHASE_ENDED &&
-                                  atom_load(&rt->idle.sleepers, memory_order_relaxed) < rt->count))
+    uint64_t before = duty_read_ordered(&rt->elastic.duty);
+    /* [EL2] acquire: each sleeper's place on duty; pairs with idle_announce(). */
+    uint32_t sleepers = atom_load(&rt->idle.sleepers, memory_order_acquire);
+    uint64_t after = duty_read_ordered(&rt->elastic.duty);
+    return duty_stood_still(before, after) && sleepers >= duty_on(after);
+}
+
+/* The last worker to run dry while stopping ends the runtime: the others are all announced, so no task is running. */
+void runtime_end_if_dry(struct runtime *rt)
+{
+    if (!nothing_can_come(rt))
+        return;
+    /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
+    if (runtime_phase(rt) != PHASE_ENDED && !all_asleep(rt))
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
+    elastic_dismiss_spares(rt);
 }
 
-weir_task *worker_search(struct worker *w)
+static weir_task *search(struct worker *w, bool searching)
 {
     struct runtime *rt = w->rt;
-    bool searching = idle_begin_search(&rt->idle);
     for (;;) {
         weir_task *t = searching ? spin(w) : NULL;
         if (t != NULL)
@@ -140,11 +153,23 @@ weir_task *worker_search(struct worker *w)
             os_yield();
             continue;
         }
-        end_if_dry(rt);
+        runtime_end_if_dry(rt);
         atom_count(&w->counters.parks, 1);
         PROBE1(park, w->id);
-        idle_sleep(&rt->idle, w->id);
+        enum elastic_rest rest = elastic_sleep(w);
         PROBE1(unpark, w->id);
-        searching = true;
+        if (rest == REST_RETIRED)
+            return NULL;
+        searching = rest == REST_WOKEN;
     }
+}
+
+weir_task *worker_search(struct worker *w)
+{
+    return search(w, idle_begin_search(&w->rt->idle));
+}
+
+weir_task *worker_search_woken(struct worker *w)
+{
+    return search(w, true);
 }

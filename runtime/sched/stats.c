@@ -45,17 +45,27 @@ static void add(weir_counts *sum, const weir_counts *c)
 void runtime_read(const struct runtime *rt, weir_stats *s, weir_counts *per_worker, uint32_t n)
 {
     uint32_t size = s->size;
-    *s = (weir_stats){.size = size, .workers = rt->count, .queue_capacity = rt->config.queue_capacity};
-    for (uint32_t i = 0; i < rt->count + rt->guests; i++) {
+    uint64_t duty = duty_read(&rt->elastic.duty);
+    *s = (weir_stats){.size = size, .workers = duty_on(duty), .queue_capacity = rt->config.queue_capacity};
+    s->min_workers = rt->count;
+    s->max_workers = rt->config.max_workers;
+    s->seats = rt->seats;
+    s->blocked = duty_blocked(duty);
+    s->target = duty_target(duty);
+    s->threads = atom_load(&rt->threads, memory_order_relaxed); /* relaxed: a statistic */
+    for (uint32_t i = 0; i < rt->seats + rt->guests; i++) {
         weir_counts c = counts_of(rt->workers[i]);
         add(&s->total, &c);
-        if (per_worker != NULL && i < rt->count && i < n)
+        if (per_worker != NULL && i < rt->seats && i < n)
             per_worker[i] = c;
     }
     /* Once closed and drained, tickets of refused submits may still count in the depth. */
     struct injector *injector = (struct injector *)(uintptr_t)&rt->injector;
     s->queue_depth = runtime_phase(rt) == PHASE_ENDED ? 0 : injector_depth(injector);
     s->parked = atom_load(&rt->idle.sleepers, memory_order_relaxed); /* relaxed: a statistic */
+    s->called = read_cell(&rt->elastic.called);
+    s->grown = read_cell(&rt->elastic.grown);
+    s->retired = read_cell(&rt->elastic.retired);
     s->total.wakes += read_cell(&rt->outside_wakes);
     s->total.rejected = read_cell(&rt->rejected);
     s->total.submitted = s->total.injected + s->queue_depth + read_cell(&rt->inline_runs);

@@ -43,75 +43,149 @@ static weir_task *force_from(struct worker *w, struct worker *victim, const stru
     return steal_from(w, victim, guard);
 }
 
-/* One sweep: the other workers, within each ring of distance from a random start; then guests, if there are any. */
+/* One sweep: the workers in the table, those of the thief's cache domain first, in each ring from the same random start;
+ * then guests, if there are any. */
 struct sweep {
-    uint32_t near;       /* victims[0] to victims[near - 1] share the thief's cache */
-    uint32_t workers;    /* other workers in all */
-    uint32_t all;        /* and guests */
-    uint32_t start_near; /* random starts, below the rings' lengths */
-    uint32_t start_far;
+    const struct table *table;
+    uint32_t start;  /* random, below the table's length */
+    uint32_t rings;  /* 2 where domains are told apart */
+    uint32_t guests; /* to look at */
 };
 
 static struct sweep sweep_begin(struct worker *w)
 {
     const struct runtime *rt = w->rt;
-    struct sweep s;
-    s.near = w->near;
-    s.workers = w->id < rt->count ? rt->count - 1 : rt->count;
+    struct sweep s = {.table = table_read(rt), .rings = rt->domains > 1 ? 2 : 1};
+    s.start = s.table->count > 1 ? rng_below(&w->rng, s.table->count) : 0;
     /* relaxed: a guest that comes later looks for sleepers at its pushes, as a worker does */
-    s.all = s.workers + (atom_load(&rt->guest_map, memory_order_relaxed) != 0 ? rt->guests : 0);
-    s.start_near = s.near > 1 ? rng_below(&w->rng, s.near) : 0;
-    s.start_far = s.workers - s.near > 1 ? rng_below(&w->rng, s.workers - s.near) : 0;
+    s.guests = atom_load(&rt->guest_map, memory_order_relaxed) != 0 ? rt->guests : 0;
     return s;
 }
 
-static struct worker *sweep_victim(const struct worker *w, const struct sweep *s, uint32_t i)
+static struct worker *guest_at(const struct runtime *rt, uint32_t i)
 {
-    const struct runtime *rt = w->rt;
-    if (i >= s->workers)
-        return rt->workers[rt->count + i - s->workers];
-    uint32_t at = i < s->near ? (i + s->start_near) % s->near
-                              : s->near + (i - s->near + s->start_far) % (s->workers - s->near);
-    return rt->workers[w->victims[at]];
+    return rt->workers[rt->seats + i];
+}
+
+/* Goes from victim to victim, itself left out, with `take` until that returns a task. */
+WEIR_INLINE weir_task *sweep_over(struct worker *w, const struct sweep *s,
+                                  weir_task *(*take)(struct worker *, struct worker *))
+{
+    weir_task *t = NULL;
+    for (uint32_t ring = 0; ring < s->rings; ring++) {
+        for (uint32_t i = 0, at = s->start; i < s->table->count && t == NULL; i++) {
+            const struct table_entry *e = &s->table->at[at];
+            at = at + 1 < s->table->count ? at + 1 : 0;
+            if (e->worker != w && (s->rings == 1 || (e->domain == w->domain) == (ring == 0)))
+                t = take(w, e->worker);
+        }
+    }
+    for (uint32_t i = 0; i < s->guests && t == NULL; i++)
+        t = take(w, guest_at(w->rt, i));
+    return t;
+}
+
+static weir_task *take_public(struct worker *w, struct worker *victim)
+{
+    weir_task *t = steal_from(w, victim, NULL);
+    if (t == NULL)
+        deque_poison(&victim->dq); /* its next push publishes and looks for sleepers */
+    return t;
+}
+
+static weir_task *take_private(struct worker *w, struct worker *victim)
+{
+    return force_from(w, victim, NULL);
 }
 
 weir_task *steal_sweep(struct worker *w, bool force)
 {
     struct sweep s = sweep_begin(w);
-    weir_task *t = NULL;
-    for (uint32_t i = 0; i < s.all && t == NULL; i++) {
-        struct worker *victim = sweep_victim(w, &s, i);
-        t = steal_from(w, victim, NULL);
-        if (t == NULL)
-            deque_poison(&victim->dq); /* its next push publishes and looks for sleepers */
-    }
-    for (uint32_t i = 0; force && i < s.all && t == NULL; i++)
-        t = force_from(w, sweep_victim(w, &s, i), NULL);
-    return t;
+    weir_task *t = sweep_over(w, &s, take_public);
+    return t == NULL && force ? sweep_over(w, &s, take_private) : t;
+}
+
+static bool serves(const struct worker *victim, const void *key)
+{
+    return atom_load(&victim->park.serving, memory_order_relaxed) == key; /* relaxed: a first look */
+}
+
+/* The caller is online. */
+static weir_task *steal_guarded(struct worker *w, struct worker *victim, void *key)
+{
+    const struct steal_guard guard = {&victim->park.serving, key};
+    weir_task *t = steal_from(w, victim, &guard);
+    if (t != NULL)
+        return t;
+    deque_poison(&victim->dq);
+    return force_from(w, victim, &guard);
 }
 
 weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key)
 {
-    const struct steal_guard guard = {&victim->park.serving, key};
-    /* relaxed: a first look; the guard is read again inside */
-    if (atom_load(guard.word, memory_order_relaxed) != key)
+    if (!serves(victim, key))
         return NULL;
     rcu_online();
-    weir_task *t = steal_from(w, victim, &guard);
-    if (t == NULL) {
-        deque_poison(&victim->dq);
-        t = force_from(w, victim, &guard);
-    }
+    weir_task *t = steal_guarded(w, victim, key);
+    rcu_offline();
+    return t;
+}
+
+weir_task *steal_any_descendant(struct worker *w, void *key)
+{
+    weir_task *t = NULL;
+    rcu_online();
+    const struct table *table = table_read(w->rt);
+    for (uint32_t i = 0; i < table->count && t == NULL; i++)
+        if (table->at[i].worker != w && serves(table->at[i].worker, key))
+            t = steal_guarded(w, table->at[i].worker, key);
+    for (uint32_t i = 0; i < w->rt->guests && t == NULL; i++)
+        if (guest_at(w->rt, i) != w && serves(guest_at(w->rt, i), key))
+            t = steal_guarded(w, guest_at(w->rt, i), key);
     rcu_offline();
     return t;
 }
 
 bool steal_anything_left(struct runtime *rt)
 {
-    if (!injector_is_empty(&rt->injector))
+    bool any = !injector_is_empty(&rt->injector);
+    if (any)
         return true;
-    for (uint32_t i = 0; i < rt->count + rt->guests; i++)
-        if (deque_has_any(&rt->workers[i]->dq))
-            return true;
-    return false;
+    rcu_online();
+    const struct table *table = table_read(rt);
+    for (uint32_t i = 0; i < table->count && !any; i++)
+        any = deque_has_any(&table->at[i].worker->dq);
+    rcu_offline();
+    for (uint32_t i = 0; i < rt->guests && !any; i++)
+        any = deque_has_any(&guest_at(rt, i)->dq);
+    return any;
+}
+
+/* --- poison ---------------------------------------------------------------------------------------------------- */
+
+/* key: only who serves it; NULL: all. A worker that enters the table, or begins to serve, unseen by this poisons itself
+ * (table_add(), worker_serve()). */
+static void poison(struct runtime *rt, const void *key)
+{
+    rcu_online();
+    const struct table *table = table_read(rt);
+    for (uint32_t i = 0; i < table->count; i++)
+        if (key == NULL || serves(table->at[i].worker, key))
+            deque_poison(&table->at[i].worker->dq);
+    rcu_offline();
+    for (uint32_t i = 0; i < rt->guests; i++)
+        if (key == NULL || serves(guest_at(rt, i), key))
+            deque_poison(&guest_at(rt, i)->dq);
+    if (rt->membarrier)
+        os_membarrier(); /* [PK4] [DQ2] heavy: pairs with the light fence in weir_push() */
+}
+
+void steal_poison_all(struct runtime *rt)
+{
+    poison(rt, NULL);
+}
+
+void steal_poison_servers(struct runtime *rt, const void *key)
+{
+    poison(rt, key);
 }

@@ -16,6 +16,8 @@ static void announce_work(struct runtime *rt)
      * idle_announce(). */
     atom_fence(memory_order_seq_cst);
     unsigned sent = idle_notify(&rt->idle);
+    if (sent == 0 && idle_all_busy(&rt->idle))
+        runtime_check_duty(rt, CALLER_OUTSIDE);
     if (sent != 0)
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
 }

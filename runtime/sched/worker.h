@@ -4,7 +4,9 @@
  *
  * Threads: a worker's fields belong to its thread, except the deque's public end, `park` and the counters. A guest is a
  * worker whose thread comes and goes (guest.c); it takes part in stealing as a victim like any other.
- * Invariants: workers[] and everything in struct runtime above `phase` is constant between start and stop.
+ * Invariants: workers[] and everything in struct runtime above `phase` is constant between start and stop. A seat without
+ * a thread has a record all the same; it has a deque once its first thread was started, and is in the table (table.h)
+ * while it has one.
  */
 #ifndef WEIR_WORKER_H
 #define WEIR_WORKER_H
@@ -14,7 +16,10 @@
 #include "base/util.h"
 #include "obs/counters.h"
 #include "os/os.h"
+#include "sched/elastic.h"
+#include "sched/governor.h"
 #include "sched/idle.h"
+#include "sched/table.h"
 #include "sync/deque.h"
 #include "sync/eventcount.h"
 #include "sync/injector.h"
@@ -24,8 +29,12 @@
 #define INJECTOR_INTERVAL 61u /* tasks between two looks at the injector while there is own work (DESIGN section 7) */
 #define RELAXES_MAX 1u        /* pause instructions between two looks: 40 ns where one takes 140 cycles; bench `pingpong` */
 #define INJECTOR_BATCH 16u    /* tasks that a worker takes from the injector at once */
+#define THREAD_NAME_MAX 16    /* bytes, the kernel's limit, terminator included */
 
 struct runtime;
+
+/* A seat's thread, as far as who joins it is concerned. */
+enum thread_state { THREAD_NONE, THREAD_STARTING, THREAD_JOINABLE };
 
 struct worker {
     struct deque dq; /* first: a weir_worker is the private end of its deque */
@@ -40,8 +49,14 @@ struct worker {
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
     struct worker *host;     /* a guest's: the worker of another runtime that its thread also is, or NULL */
-    uint32_t *victims;       /* the other workers, nearest first */
-    uint32_t near;           /* how many of them share the worker's cache domain */
+    uint32_t domain;         /* cache domain; constant */
+    int cpu;                 /* to which the thread is bound, or -1; constant */
+    uint32_t dry;            /* times that the deque ran dry */
+    bool blocked;            /* between weir_block_begin() and weir_block_end() */
+    bool listed;             /* in the table */
+    bool called;             /* its thread was started to a wake-up, for a seat that was announced */
+    bool retiring;           /* its thread leaves the seat */
+    weir_atomic_u32 thread_state; /* enum thread_state */
     struct os_thread thread;
     struct slab slab;
 };
@@ -55,9 +70,12 @@ enum phase {
 };
 
 struct runtime {
-    struct worker **workers; /* `count` workers, then `guests` guests */
-    uint32_t count;
+    struct worker **workers; /* of `seats` seats, then `guests` guests */
+    struct worker *records;  /* what they point to */
+    uint32_t count;          /* seats 0 to count - 1 always have a worker on duty: min_workers */
+    uint32_t seats;
     uint32_t guests;
+    uint32_t domains;        /* cache domains that thieves tell apart, at least 1 */
     uint32_t handle;         /* its place in the table of handles */
     bool membarrier;         /* the asymmetric fence is there: deques have a private end */
     bool crowded;            /* more workers than CPUs: who spins offers its processor to others */
@@ -65,9 +83,12 @@ struct runtime {
     struct parking **parking;
     /* read mostly */
     weir_atomic_u32 phase ALIGNED(CACHE_LINE);
-    weir_atomic_u32 exited;  /* workers that have left; futex word of weir_stop() */
+    weir_atomic_u32 threads; /* of workers, that have not left; futex word of weir_stop() */
     weir_atomic_u64 guest_map; /* guests taken */
+    weir_atomic_ptr table;   /* struct table */
     struct idle idle;
+    struct elastic elastic;
+    struct governor governor;
     struct injector injector;
     struct eventcount room;  /* submitters wait here for the injector */
     weir_atomic_u64 rejected;
@@ -91,6 +112,12 @@ static inline enum phase runtime_phase(const struct runtime *rt)
     return (enum phase)atom_load(&rt->phase, memory_order_relaxed);
 }
 
+/* How many workers shall run by now: what work is split for. It changes with time: read it once per call. */
+static inline uint32_t runtime_width(const struct runtime *rt)
+{
+    return duty_target(duty_read(&rt->elastic.duty));
+}
+
 /* Whether the worker's stack is so deep that it should take on no more tasks. */
 static inline bool worker_stack_is_low(const struct worker *w)
 {
@@ -112,13 +139,39 @@ void worker_run_stolen(struct worker *w, weir_task *t);
 weir_task *steal_sweep(struct worker *w, bool force);
 /* steal.c: one try at one victim while it serves `key`; NULL: nothing found. */
 weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key);
+/* steal.c: the same at each worker and guest that serves `key`. */
+weir_task *steal_any_descendant(struct worker *w, void *key);
 /* steal.c: whether any deque or the injector holds a task, private parts included. */
 bool steal_anything_left(struct runtime *rt);
+/* steal.c: makes the next push of each worker and guest (that serves `key`) go slow; a heavy fence. Behind a full one. */
+void steal_poison_all(struct runtime *rt);
+void steal_poison_servers(struct runtime *rt, const void *key);
 
-/* search.c: looks for work, and parks, until a task is found; NULL: the runtime has ended. */
+/* search.c: looks for work, and parks, until a task is found; NULL: the runtime has ended, or the worker
+ * is retiring. */
 weir_task *worker_search(struct worker *w);
+/* search.c: the same for a worker that was woken from outside the search: it counts as searching. */
+weir_task *worker_search_woken(struct worker *w);
+/* search.c: while stopping: ends the runtime if all who are on duty sleep and nothing can come. */
+void runtime_end_if_dry(struct runtime *rt);
+/* lifecycle.c: starts worker_main() on a seat's thread; who calls has the seat. 0, -EAGAIN, -ENOMEM. */
+int worker_start_thread(struct worker *w) MUST_USE;
+/* block.c: around a call of a worker that blocks; weir_block_begin() and weir_block_end(). */
+int block_begin(struct worker *w);
+int block_end(struct worker *w);
+/* block.c: the same for a wait of the runtime's own. */
+void block_enter(struct worker *w);
+void block_leave(struct worker *w);
 /* search.c: takes tasks from the injector: returns one, puts more on the own deque; NULL: empty. */
 weir_task *worker_take_injected(struct worker *w);
+
+/* Nobody sleeps or searches, and work may wait: if a processor is free, somebody is called to it. After a full fence. */
+static inline void runtime_check_duty(struct runtime *rt, enum elastic_caller caller)
+{
+    if (UNLIKELY(duty_is_short(&rt->elastic.duty, duty_read(&rt->elastic.duty))))
+        elastic_call(rt, caller);
+    governor_arm(rt);
+}
 
 /* A pause between two looks of a spinning worker: 1, 2, 4 ... times os_relax(). */
 static inline void worker_pause(const struct runtime *rt, unsigned *relaxes)

@@ -187,19 +187,29 @@ uint64_t deque_room(const struct deque *d)
     return b < d->last ? (uint64_t)(d->last - b) : 0;
 }
 
-void deque_publish(struct deque *d)
+static void publish(struct deque *d, bool all)
 {
     uint64_t bottom = position(deque_bottom(d));
     uint64_t split = atom_load(&d->end.split, memory_order_relaxed); /* relaxed: the CAS decides */
     for (;;) {
         uint64_t from = position_of(split);
-        uint64_t to = d->always_public ? bottom : half_way(from, bottom);
+        uint64_t to = all ? bottom : half_way(from, bottom);
         if (to <= from && split == from)
             return;
         /* [DQ7] release: the slots below `to`; pairs with the acquire of split in deque_steal(). */
         if (atom_cas_weak(&d->end.split, &split, to, memory_order_release, memory_order_relaxed))
             return;
     }
+}
+
+void deque_publish(struct deque *d)
+{
+    publish(d, d->always_public);
+}
+
+void deque_publish_all(struct deque *d)
+{
+    publish(d, true);
 }
 
 void deque_clear_poison(struct deque *d)

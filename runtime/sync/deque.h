@@ -84,6 +84,8 @@ void deque_rewind(struct deque *d);
 void deque_shrink(struct deque *d);
 /* Owner: publishes half of the private part, rounded up (all of it where every push publishes). */
 void deque_publish(struct deque *d);
+/* Owner, before it stops for long: publishes all of the private part. */
+void deque_publish_all(struct deque *d);
 /* Owner: lets pushes be fast again; the caller then fences and looks for sleepers once more. */
 void deque_clear_poison(struct deque *d);
 static inline weir_slot *deque_bottom(const struct deque *d)

@@ -337,3 +337,79 @@ Test(fault, algorithms_without_memory_change_nothing_or_do_without)
     free(out);
     stop(rt);
 }
+
+/* --- workers that come and go --------------------------------------------------------------------------------- */
+
+static weir_atomic_u32 blocked, open_gate;
+
+static weir_task *block_until_open(weir_worker *w, weir_task *self)
+{
+    (void)self;
+    int r = weir_block_begin(w);
+    add(&blocked, 1);
+    while (get(&open_gate) == 0)
+        usleep(500);
+    if (r == 0 && weir_block_end(w) == 0)
+        add(&ran, 1);
+    return NULL;
+}
+
+/* Both workers are blocked and no spare can come; once it can, the next submit brings one. */
+static void spare_comes_late(enum os_fault_kind kind)
+{
+    static weir_task t[5];
+    weir_runtime *rt = start(2);
+    set(&ran, 0);
+    set(&blocked, 0);
+    set(&open_gate, 0);
+    arm_always(kind);
+    for (unsigned i = 0; i < 2; i++) {
+        weir_task_init(&t[i], block_until_open);
+        cr_assert_eq(weir_submit(rt, &t[i], WEIR_BLOCK, 0), 0);
+    }
+    cr_assert(reaches(&blocked, 2));
+    for (unsigned i = 2; i < 4; i++) {
+        weir_task_init(&t[i], count_one);
+        cr_assert_eq(weir_submit(rt, &t[i], WEIR_BLOCK, 0), 0);
+        sleep_ms(30);
+    }
+    cr_assert_eq(get(&ran), 0);
+    disarm(kind);
+    weir_task_init(&t[4], count_one);
+    cr_assert_eq(weir_submit(rt, &t[4], WEIR_BLOCK, 0), 0);
+    cr_assert(reaches(&ran, 3));
+    set(&open_gate, 1);
+    cr_assert(reaches(&ran, 5));
+    stop(rt);
+}
+
+Test(fault, spare_worker_that_gets_no_thread_is_tried_again)
+{
+    need_faults();
+    spare_comes_late(OS_FAULT_THREAD);
+}
+
+Test(fault, spare_worker_that_gets_no_memory_is_tried_again)
+{
+    need_faults();
+    spare_comes_late(OS_FAULT_ALLOC);
+}
+
+Test(fault, runtime_that_can_not_grow_goes_on_and_stops)
+{
+    need_faults();
+    static weir_task t[200];
+    weir_config c = config_of(2);
+    c.max_workers = 8;
+    c.grow_after_us = 100;
+    weir_runtime *rt = start_config(&c);
+    arm_always(OS_FAULT_THREAD);
+    for (unsigned i = 0; i < 200; i++) {
+        weir_task_init(&t[i], count_one);
+        cr_assert_eq(weir_submit(rt, &t[i], WEIR_BLOCK, 0), 0);
+        usleep(20);
+    }
+    cr_assert(reaches(&ran, 200));
+    stop(rt);
+    disarm(OS_FAULT_THREAD);
+}

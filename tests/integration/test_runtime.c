@@ -419,6 +419,7 @@ Test(runtime, counts_of_the_workers_add_up_to_the_total)
     weir_config c = config_of(4);
     long result;
     c.guests = 0;
+    c.spare_workers = 0;
     weir_runtime *rt = start_config(&c);
     call(rt, call_fib, &result);
     for (unsigned i = 0; i < 500; i++)
@@ -473,7 +474,7 @@ Test(runtime, idle_runtime_uses_no_processor)
         do {
             sleep_ms(20);
             cr_assert_eq(weir_stats_read(rt, &s, NULL, 0), 0);
-        } while (s.parked < counts[i] && weir_now() < end);
+        } while (s.parked != counts[i] && weir_now() < end);
         cr_assert_eq(s.parked, counts[i], "not all went to sleep");
         uint64_t parks = s.total.parks, before = cpu_time_us();
         sleep_ms(700);

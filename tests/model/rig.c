@@ -34,13 +34,21 @@ enum topology_distance topology_distance(const struct topology *t, int cpu_a, in
     return TOPOLOGY_REMOTE;
 }
 
+unsigned topology_domain(const struct topology *t, int cpu)
+{
+    (void)t, (void)cpu;
+    return 0;
+}
+
 /* --- the runtime ------------------------------------------------------------------------------------------------ */
 
 bool rig_always_public;
+uint32_t rig_spares;
 
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests)
 {
-    weir_config config = {.size = sizeof config, .workers = workers, .queue_capacity = queue, .deque_capacity = deque,
+    weir_config config = {.size = sizeof config, .workers = workers, .min_workers = workers, .max_workers = workers,
+                          .retire_after_ms = 1, .spare_workers = rig_spares, .queue_capacity = queue, .deque_capacity = deque,
                           .deque_limit = DEQUE_CAPACITY_MAX, .stack_size = RIG_STACK, .guests = guests, .name = "rig",
                           .publish_mode = rig_always_public ? WEIR_PUBLISH_ALWAYS : WEIR_PUBLISH_ON_DEMAND};
     struct runtime *rt = NULL;
@@ -71,7 +79,9 @@ struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uin
     model_name(&rt->idle.asleep[0], "asleep");
     model_name(&rt->idle.waiting[0], "waiting");
     model_name(&rt->phase, "phase");
-    model_name(&rt->exited, "exited");
+    model_name(&rt->threads, "threads");
+    model_name(&rt->elastic.duty.word, "duty");
+    model_name(&rt->table, "table");
     model_name(&rt->injector.full.head, "queue.head");
     model_name(&rt->injector.full.tail, "queue.tail");
     model_name(&rt->injector.free.head, "room.head");

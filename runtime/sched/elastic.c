@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * elastic.c - calls workers to duty, lets them step down, and starts and ends their threads.
+ *
+ * Threads and invariants: see elastic.h.
+ * Source: compensation for blocked threads as in Java's ForkJoinPool (ManagedBlocker), with the idle protocol's
+ * announcement in the place of a started thread.
+ */
+#include "sched/elastic.h"
+
+#include "obs/probes.h"
+#include "sched/worker.h"
+
+#define RETRY_NS UINT64_C(10000000) /* a choice: a process out of threads is not asked again for 10 ms */
+
+/* --- seats ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t bit_of(uint32_t id)
+{
+    return UINT64_C(1) << (id % 64);
+}
+
+static bool seat_claim(weir_atomic_u64 *map, uint32_t id)
+{
+    /* [EL3] acquire: the seat as its last owner left it; pairs with seat_release(). */
+    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acq_rel) & bit_of(id)) != 0;
+}
+
+static void seat_release(weir_atomic_u64 *map, uint32_t id)
+{
+    /* [EL3] release: pairs with seat_claim(). */
+    atom_or(&map[id / 64], bit_of(id), memory_order_release);
+}
+
+static uint32_t seat_claim_any(struct runtime *rt, weir_atomic_u64 *map)
+{
+    for (uint32_t i = 0; i * 64 < rt->seats; i++) {
+        uint64_t bits = atom_load(&map[i], memory_order_relaxed); /* relaxed: the claim decides */
+        for (; bits != 0; bits &= bits - 1) {
+            uint32_t id = i * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (seat_claim(map, id))
+                return id;
+        }
+    }
+    return IDLE_NOBODY;
+}
+
+/* A seat that is the caller's goes off duty: its thread, if it has one, sleeps on until its deadline. */
+static void seat_rest(struct runtime *rt, uint32_t id)
+{
+    if (idle_is_absent(&rt->idle, id)) {
+        seat_release(rt->elastic.vacant, id);
+        return;
+    }
+    seat_release(rt->elastic.spare, id);
+    idle_nudge(&rt->idle, id);
+}
+
+/* --- threads -------------------------------------------------------------------------------------------------- */
+
+/* The thread that had the seat before has vacated it: it is at its end. */
+static void join_last(struct worker *w)
+{
+    /* [EL4] acquire: the handle; pairs with worker_start_thread(). Its starter may not have come back yet. */
+    uint32_t state;
+    while ((state = atom_load(&w->thread_state, memory_order_acquire)) == THREAD_STARTING)
+        os_yield();
+    if (state == THREAD_JOINABLE)
+        os_thread_join(&w->thread);
+    atom_store(&w->thread_state, (uint32_t)THREAD_NONE, memory_order_relaxed); /* relaxed: the seat is ours */
+}
+
+static bool start_thread(struct runtime *rt, struct worker *w)
+{
+    join_last(w);
+    if (w->dq.buffer == NULL && deque_init(&w->dq, rt->config.deque_capacity, !rt->membarrier) != 0)
+        return false;
+    w->called = true;
+    idle_set_absent(&rt->idle, w->id, false);
+    if (worker_start_thread(w) == 0)
+        return true;
+    idle_set_absent(&rt->idle, w->id, true);
+    return false;
+}
+
+/* The waker of an absent seat has claimed it. */
+static bool bring(struct idle *idle, uint32_t id)
+{
+    struct runtime *rt = CONTAINER_OF(idle, struct runtime, idle);
+    struct worker *w = rt->workers[id];
+    bool ended = runtime_phase(rt) == PHASE_ENDED;
+    if (!ended && start_thread(rt, w))
+        return true; /* the thread may have ended already */
+    idle_clear_search(idle, id);
+    duty_dismiss(&rt->elastic.duty);
+    seat_release(rt->elastic.vacant, id);
+    if (!ended) {
+        atom_store(&rt->elastic.retry_at, os_now() + RETRY_NS, memory_order_relaxed); /* relaxed: a hint */
+        runtime_end_if_dry(rt);
+    }
+    return false;
+}
+
+bool elastic_arrive(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    idle_sleep(&rt->idle, w->id); /* the token came before the thread */
+    w->called = false;
+    if (table_add(w))
+        return true;
+    if (idle_end_search(&rt->idle) && steal_anything_left(rt))
+        (void)idle_wake_one(&rt->idle); /* P3 */
+    duty_dismiss(&rt->elastic.duty);
+    runtime_end_if_dry(rt);
+    return false;
+}
+
+void elastic_vacate(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    bool removed = table_remove(w);
+    (void)removed; /* without memory it stays in the table, with an empty deque */
+    w->retiring = false;
+    idle_set_absent(&rt->idle, w->id, true);
+    seat_release(rt->elastic.vacant, w->id); /* whoever gets the seat joins this thread first */
+}
+
+/* --- calling -------------------------------------------------------------------------------------------------- */
+
+/* The parker's promise, in the place of a seat that is the caller's: from here on it is asleep as any other. */
+static void announce(struct runtime *rt, uint32_t id)
+{
+    idle_announce(&rt->idle, id, false);
+    steal_poison_all(rt);
+    if (steal_anything_left(rt)) {
+        unsigned sent = idle_wake_one(&rt->idle);
+        atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
+    }
+    runtime_end_if_dry(rt);
+}
+
+/* A place on duty is reserved: somebody takes it. */
+static bool fill_place(struct runtime *rt, bool work_waits)
+{
+    struct elastic *e = &rt->elastic;
+    uint32_t id = seat_claim_any(rt, e->spare);
+    if (id == IDLE_NOBODY)
+        id = seat_claim_any(rt, e->vacant);
+    if (id == IDLE_NOBODY) { /* one that is just being left: as if all were taken */
+        duty_dismiss(&e->duty);
+        runtime_end_if_dry(rt);
+        return false;
+    }
+    atom_add(&e->called, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+    if (work_waits)
+        return idle_wake_seat(&rt->idle, id);
+    announce(rt, id);
+    return true;
+}
+
+static bool may_retry(const struct elastic *e)
+{
+    uint64_t at = atom_load(&e->retry_at, memory_order_relaxed); /* relaxed: a hint */
+    return LIKELY(at == 0) || os_now() >= at;
+}
+
+void elastic_call(struct runtime *rt, enum elastic_caller caller)
+{
+    bool work_waits = !injector_is_empty(&rt->injector);
+    if ((work_waits || caller == CALLER_WORKER) && may_retry(&rt->elastic) && duty_reserve(&rt->elastic.duty))
+        (void)fill_place(rt, work_waits);
+}
+
+bool elastic_grow(struct runtime *rt)
+{
+    if (!may_retry(&rt->elastic) || !duty_grow(&rt->elastic.duty) || !fill_place(rt, true))
+        return false;
+    atom_add(&rt->elastic.grown, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+    return true;
+}
+
+/* --- going ---------------------------------------------------------------------------------------------------- */
+
+void elastic_withdraw(struct runtime *rt)
+{
+    uint32_t id = idle_withdraw_any(&rt->idle, rt->count);
+    if (id == IDLE_NOBODY)
+        return; /* the surplus worker runs, and will step down by itself */
+    if (duty_withdraw(&rt->elastic.duty))
+        seat_rest(rt, id);
+    else
+        (void)idle_wake_seat(&rt->idle, id); /* wanted again: it looks for work and announces itself anew */
+}
+
+static uint64_t new_deadline(const struct worker *w)
+{
+    return w->id < w->rt->count ? OS_FOREVER : os_now() + w->rt->elastic.retire_ns;
+}
+
+static enum elastic_rest retire(struct worker *w)
+{
+    atom_add(&w->rt->elastic.retired, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+    w->retiring = true;
+    return REST_RETIRED;
+}
+
+/* Asleep for as long as a worker may be: it leaves, or sleeps on. True: *rest says how it goes on. */
+static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *rest)
+{
+    struct runtime *rt = w->rt;
+    *deadline = new_deadline(w);
+    if (seat_claim(rt->elastic.spare, w->id)) {
+        *rest = retire(w);
+        return true;
+    }
+    if (duty_stay(&rt->elastic.duty)) {
+        if (idle_begin_untimed(&rt->idle, w->id))
+            *deadline = OS_FOREVER;
+        return false;
+    }
+    if (!idle_withdraw(&rt->idle, w->id))
+        return false; /* a token is on its way, or the seat has just gone off duty */
+    if (!duty_leave(&rt->elastic.duty)) {
+        *rest = REST_AGAIN;
+        return true;
+    }
+    *rest = retire(w);
+    runtime_end_if_dry(rt);
+    return true;
+}
+
+enum elastic_rest elastic_sleep(struct worker *w)
+{
+    enum elastic_rest rest = REST_WOKEN;
+    uint64_t deadline = new_deadline(w);
+    for (;;) {
+        switch (idle_sleep_until(&w->rt->idle, w->id, deadline)) {
+        case SLEPT_WOKEN:
+            return REST_WOKEN;
+        case SLEPT_NUDGED:
+            deadline = new_deadline(w);
+            break;
+        case SLEPT_TIMEOUT:
+            if (timed_out(w, &deadline, &rest))
+                return rest;
+            break;
+        }
+    }
+}
+
+enum elastic_rest elastic_step_down(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    if (runtime_phase(rt) != PHASE_RUNNING || !duty_withdraw(&rt->elastic.duty))
+        return REST_AGAIN;
+    slab_collect(&w->slab);
+    deque_shrink(&w->dq);
+    rcu_flush();
+    seat_release(rt->elastic.spare, w->id);
+    /* [EL5] forbids: the spare misses the end while who ends the runtime misses the spare; pairs with
+     * elastic_dismiss_spares(). */
+    atom_fence(memory_order_seq_cst);
+    runtime_end_if_dry(rt);
+    PROBE1(park, w->id);
+    enum elastic_rest rest = elastic_sleep(w);
+    PROBE1(unpark, w->id);
+    return rest;
+}
+
+/* --- lifecycle ------------------------------------------------------------------------------------------------ */
+
+void elastic_dismiss_spares(struct runtime *rt)
+{
+    atom_fence(memory_order_seq_cst); /* [EL5] the phase before the look; pairs with elastic_step_down() */
+    for (uint32_t id; (id = seat_claim_any(rt, rt->elastic.spare)) != IDLE_NOBODY;)
+        (void)idle_wake_seat(&rt->idle, id);
+}
+
+void elastic_init(struct runtime *rt, uint32_t workers)
+{
+    struct elastic *e = &rt->elastic;
+    duty_init(&e->duty, workers, rt->count, rt->config.max_workers, rt->seats);
+    e->retire_ns = (uint64_t)rt->config.retire_after_ms * UINT64_C(1000000);
+    rt->idle.searchers = rt->config.max_workers > 1 ? rt->config.max_workers / 2 : 1;
+    rt->idle.bring = bring;
+    for (uint32_t id = workers; id < rt->seats; id++) {
+        idle_set_absent(&rt->idle, id, true);
+        seat_release(e->vacant, id);
+    }
+}

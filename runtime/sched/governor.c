@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * governor.c - a thread that looks at the injector while work waits in it, and calls more workers if it waits too long.
+ *
+ * How long work waits is measured without looking at entries: a mark is set at the end of the queue, and passed when as
+ * many tasks have been taken as had been submitted by then. A mark that is older than grow_after_us means that what was
+ * submitted then still waits: one more worker is called, at the next look two, then four, until the mark is passed.
+ * Nothing here shrinks: workers that idle leave by themselves (elastic.h), which is the hysteresis.
+ *
+ * Threads: the governor, but for start, stop and arm.
+ * Invariants: see governor.h.
+ */
+#include "sched/governor.h"
+
+#include <stdio.h>
+
+#include "sched/worker.h"
+
+#define LOOKS_PER_LIMIT 2u                 /* a mark is at most half its limit late */
+#define TICK_MIN_NS UINT64_C(250000)       /* a choice: a look costs some microseconds */
+#define CALM_TICKS 16u                     /* a choice: empty looks before the governor sleeps, so that it is not woken anew all
+                                              the time by a stream that just keeps up */
+#define GOVERNOR_STACK ((size_t)256 << 10) /* bytes */
+
+enum governor_state { GOVERNOR_ASLEEP, GOVERNOR_AWAKE, GOVERNOR_LEAVE };
+
+/* Tasks taken from the injector so far. */
+static uint64_t taken(const struct runtime *rt)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < rt->seats; i++)
+        sum += atom_load(&rt->workers[i]->counters.injected, memory_order_relaxed); /* relaxed: an estimate */
+    return sum;
+}
+
+static void set_mark(struct governor *g, uint64_t submitted)
+{
+    g->mark = submitted;
+    g->mark_at = os_now();
+    g->step = 1;
+}
+
+static void grow(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    for (uint32_t i = 0; i < g->step; i++)
+        if (!elastic_grow(rt))
+            return;
+    g->step *= 2;
+}
+
+static void look(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    uint64_t depth = injector_depth(&rt->injector);
+    uint64_t gone = taken(rt);
+    g->calm = depth == 0 ? g->calm + 1 : 0;
+    if (depth == 0 || gone >= g->mark)
+        set_mark(g, gone + depth);
+    else if (os_now() - g->mark_at >= g->grow_ns)
+        grow(rt);
+}
+
+/* Without a deadline, until somebody arms it. */
+static void doze(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    uint32_t state = GOVERNOR_AWAKE;
+    /* relaxed: ordered by the fence */
+    if (!atom_cas(&g->state, &state, (uint32_t)GOVERNOR_ASLEEP, memory_order_relaxed, memory_order_relaxed))
+        return;
+    /* [GV1] forbids: the governor misses a task while the task's submitter, or the last searcher to leave, misses that
+     * the governor sleeps; pairs with the fences in submit.c and idle_end_search(). */
+    atom_fence(memory_order_seq_cst);
+    while (injector_is_empty(&rt->injector) &&
+           atom_load(&g->state, memory_order_relaxed) == GOVERNOR_ASLEEP) /* relaxed: nothing is read behind it */
+        os_futex_wait(&g->state, GOVERNOR_ASLEEP, OS_FOREVER);
+    state = GOVERNOR_ASLEEP;
+    (void)atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed); /* relaxed */
+    g->calm = 0;
+    set_mark(g, taken(rt) + injector_depth(&rt->injector));
+}
+
+static void *governor_main(void *arg)
+{
+    struct runtime *rt = arg;
+    struct governor *g = &rt->governor;
+    /* relaxed: who stops it joins it */
+    while (atom_load(&g->state, memory_order_relaxed) != GOVERNOR_LEAVE) {
+        if (g->calm >= CALM_TICKS) {
+            doze(rt);
+            continue;
+        }
+        os_futex_wait(&g->state, GOVERNOR_AWAKE, os_now() + g->tick_ns);
+        look(rt);
+    }
+    return NULL;
+}
+
+void governor_arm(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    uint32_t state = GOVERNOR_ASLEEP;
+    /* relaxed, all: the caller's fence orders it behind the push [GV1]; the governor reads words that RMWs change */
+    if (g->present && atom_load(&g->state, memory_order_relaxed) == GOVERNOR_ASLEEP &&
+        !injector_is_empty(&rt->injector) &&
+        atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed))
+        os_futex_wake(&g->state, 1);
+}
+
+int governor_start(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    char name[THREAD_NAME_MAX];
+    if (rt->config.max_workers == rt->count)
+        return 0;
+    g->grow_ns = (uint64_t)rt->config.grow_after_us * UINT64_C(1000);
+    g->tick_ns = g->grow_ns / LOOKS_PER_LIMIT > TICK_MIN_NS ? g->grow_ns / LOOKS_PER_LIMIT : TICK_MIN_NS;
+    g->calm = CALM_TICKS;
+    g->step = 1;
+    atom_store(&g->state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed); /* relaxed: no thread is there yet */
+    snprintf(name, sizeof(name), "%.9s/gov", rt->config.name);
+    int r = os_thread_start(&g->thread, name, GOVERNOR_STACK, -1, governor_main, rt);
+    g->present = r == 0;
+    return r;
+}
+
+void governor_stop(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    if (!g->present)
+        return;
+    atom_store(&g->state, (uint32_t)GOVERNOR_LEAVE, memory_order_relaxed); /* relaxed: the thread is joined */
+    os_futex_wake(&g->state, 1);
+    os_thread_join(&g->thread);
+}
