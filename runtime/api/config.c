@@ -136,7 +136,6 @@ int config_check(const weir_config *in, weir_config *out)
     if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)
         return config_refuse("name");
     *out = *in;
-    out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
     out->deque_limit = (uint32_t)pow2_ceil(in->deque_limit);
     return 0;

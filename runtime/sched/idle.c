@@ -138,6 +138,11 @@ static bool wake(struct idle *idle, uint32_t id)
     return true;
 }
 
+unsigned idle_wake(struct idle *idle, uint32_t id)
+{
+    return wake(idle, id) ? 1 : 0;
+}
+
 unsigned idle_wake_one(struct idle *idle)
 {
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {

@@ -28,6 +28,8 @@ static void worker_free(struct worker *w)
         return;
     if (w->dq.buffer != NULL)
         deque_destroy(&w->dq);
+    if (w->inbox.slots != NULL)
+        ring_destroy(&w->inbox);
     slab_destroy(&w->slab);
     os_free(w->victims, WEIR_WORKERS_MAX * sizeof(*w->victims));
     os_free(w, sizeof(*w));
@@ -45,7 +47,7 @@ static int worker_new(struct runtime *rt, uint32_t id)
     rng_seed(&w->rng, id);
     slab_init(&w->slab, id);
     w->victims = os_alloc(WEIR_WORKERS_MAX * sizeof(*w->victims), CACHE_LINE);
-    if (w->victims == NULL)
+    if (w->victims == NULL || (id < rt->count && ring_init(&w->inbox, rt->config.queue_capacity) != 0))
         return -ENOMEM;
     return deque_init(&w->dq, rt->config.deque_capacity, !rt->membarrier);
 }
@@ -54,8 +56,8 @@ static void runtime_free(struct runtime *rt)
 {
     for (uint32_t i = 0; rt->workers != NULL && i < all_workers(rt); i++)
         worker_free(rt->workers[i]);
-    if (rt->injector.capacity != 0)
-        injector_destroy(&rt->injector);
+    intake_destroy(rt);
+    os_free(rt->domain_of_cpu, rt->cpus * sizeof(*rt->domain_of_cpu));
     os_free(rt->workers, IDLE_WORKERS_MAX * sizeof(*rt->workers));
     os_free(rt->parking, IDLE_WORKERS_MAX * sizeof(*rt->parking));
     os_free(rt, sizeof(*rt));
@@ -83,6 +85,25 @@ static void order_victims(struct worker *w, const struct topology *topology)
         if (near == 1)
             w->near = n;
     }
+}
+
+/* --- domains -------------------------------------------------------------------------------------------------- */
+
+/* An injector for each cache domain, where workers stay on their processors: theirs, and which one is near to a submitter. */
+static int share_out(struct runtime *rt, const struct topology *topology)
+{
+    if (!rt->config.pin || topology->domains == 1)
+        return intake_init(rt, 1);
+    uint32_t cpus = (uint32_t)topology->cpu[topology->cpus - 1] + 1;
+    rt->domain_of_cpu = os_alloc(cpus * sizeof(*rt->domain_of_cpu), CACHE_LINE);
+    if (rt->domain_of_cpu == NULL)
+        return -ENOMEM;
+    rt->cpus = cpus;
+    for (uint32_t i = 0; i < topology->cpus; i++)
+        rt->domain_of_cpu[topology->cpu[i]] = topology_domain(topology, topology->cpu[i]);
+    for (uint32_t i = 0; i < rt->count; i++)
+        rt->workers[i]->domain = topology_domain(topology, topology->cpu[i % topology->cpus]);
+    return intake_init(rt, topology->domains);
 }
 
 /* --- threads -------------------------------------------------------------------------------------------------- */
@@ -116,11 +137,11 @@ static void advance(struct runtime *rt, enum phase to)
 static void close_and_wake(struct runtime *rt, enum phase to)
 {
     advance(rt, to);
-    injector_close(&rt->injector);
+    intake_close(rt);
     /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
-    eventcount_notify_all(&rt->room);
+    intake_notify_all(rt);
 }
 
 void runtime_begin_stop(struct runtime *rt, weir_stop_mode mode)
@@ -154,9 +175,11 @@ static int build(struct runtime *rt, const struct topology *topology)
     rt->parking = os_alloc(IDLE_WORKERS_MAX * sizeof(*rt->parking), CACHE_LINE);
     if (rt->workers == NULL || rt->parking == NULL)
         return -ENOMEM;
-    int r = injector_init(&rt->injector, rt->config.queue_capacity);
+    int r = 0;
     for (uint32_t i = 0; r == 0 && i < all_workers(rt); i++)
         r = worker_new(rt, i);
+    if (r == 0)
+        r = share_out(rt, topology);
     if (r != 0)
         return r;
     idle_init(&rt->idle, rt->parking, rt->count, rt->guests);

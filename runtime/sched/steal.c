@@ -108,7 +108,7 @@ weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key)
 
 bool steal_anything_left(struct runtime *rt)
 {
-    if (!injector_is_empty(&rt->injector))
+    if (!intake_is_empty(rt))
         return true;
     for (uint32_t i = 0; i < rt->count + rt->guests; i++)
         if (deque_has_any(&rt->workers[i]->dq))

@@ -23,7 +23,6 @@
 
 #define INJECTOR_INTERVAL 61u /* tasks between two looks at the injector while there is own work (DESIGN section 7) */
 #define RELAXES_MAX 1u        /* pause instructions between two looks: 40 ns where one takes 140 cycles; bench `pingpong` */
-#define INJECTOR_BATCH 16u    /* tasks that a worker takes from the injector at once */
 
 struct runtime;
 
@@ -35,6 +34,8 @@ struct worker {
     struct runtime *rt;
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
+    uint32_t domain;         /* the injector it looks at first */
+    bool inbox_first;        /* the last look at outside work began with the inbox */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
@@ -43,6 +44,9 @@ struct worker {
     uint32_t near;           /* how many of them share the worker's cache domain */
     struct os_thread thread;
     struct slab slab;
+    /* Tasks sent to this worker: others push, the worker takes. Not a guest's. */
+    struct ring inbox;
+    struct eventcount inbox_room; /* submitters wait here for it */
 };
 
 /* Life of a runtime: only forwards. */
@@ -62,13 +66,17 @@ struct runtime {
     bool crowded;            /* more workers than CPUs: who spins offers its processor to others */
     weir_config config;
     struct parking **parking;
+    struct injector *injectors; /* one per cache domain */
+    size_t injectors_size;      /* bytes */
+    uint32_t domains;
+    uint32_t cpus;              /* length of domain_of_cpu; 0 where there is one domain only */
+    uint32_t *domain_of_cpu;
     /* read mostly */
     weir_atomic_u32 phase ALIGNED(CACHE_LINE);
     weir_atomic_u32 exited;  /* workers that have left; futex word of weir_stop() */
     weir_atomic_u64 guest_map; /* guests taken */
     struct idle idle;
-    struct injector injector;
-    struct eventcount room;  /* submitters wait here for the injector */
+    struct eventcount room[INJECTOR_LANES]; /* submitters wait here for a lane */
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;
@@ -116,8 +124,21 @@ bool steal_anything_left(struct runtime *rt);
 
 /* search.c: looks for work, and parks, until a task is found; NULL: the runtime has ended. */
 weir_task *worker_search(struct worker *w);
-/* search.c: takes tasks from the injector: returns one, puts more on the own deque; NULL: empty. */
+/* intake.c: takes tasks from the inbox or an injector: returns one, puts more on the own deque; NULL: nothing there. */
 weir_task *worker_take_injected(struct worker *w);
+/* intake.c: whether there is outside work that the worker may take. Not false beside work from before a full fence. */
+bool worker_sees_injected(struct worker *w);
+/* intake.c: the same for the injectors alone, which any worker may take from. */
+bool intake_is_empty(struct runtime *rt);
+/* intake.c: tasks in injectors and inboxes, about. */
+uint64_t intake_depth(struct runtime *rt);
+/* intake.c: refuses submits from here on; whether everything accepted before has been taken; wakes blocked submitters. */
+void intake_close(struct runtime *rt);
+bool intake_is_drained(struct runtime *rt);
+void intake_notify_all(struct runtime *rt);
+/* intake.c: makes the injectors for rt->config, shared out among `domains`. 0 or -ENOMEM (destroy all the same). */
+int intake_init(struct runtime *rt, uint32_t domains);
+void intake_destroy(struct runtime *rt);
 
 /* A pause between two looks of a spinning worker: 1, 2, 4 ... times os_relax(). */
 static inline void worker_pause(const struct runtime *rt, unsigned *relaxes)
@@ -148,10 +169,11 @@ static inline void worker_serve(struct worker *w, void *key)
         deque_poison(&w->dq);
 }
 
-/* submit.c: hands a ready task to the runtime; see weir_submit() and weir_submit_batch(). */
-int runtime_submit(struct runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline);
-int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy, uint64_t deadline,
-                         size_t *accepted);
+/* submit.c: hands a ready task to the runtime; see weir_submit_lane(), weir_submit_to() and weir_submit_batch_lane(). */
+int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
+int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
+int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
+                         uint64_t deadline, size_t *accepted);
 /* guest.c: runs t and what it leaves on its deque on the calling thread. False: all guests are taken. */
 bool guest_run(struct runtime *rt, weir_task *t);
 
