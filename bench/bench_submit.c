@@ -178,8 +178,10 @@ static void pool_submit(struct pool *p, unsigned n)
 
 static double measure_pool(unsigned workers, unsigned n, unsigned batch)
 {
-    struct pool *p = bench_alloc(sizeof *p);
+    struct pool *p = calloc(1, sizeof *p);
     struct pool_worker w[BENCH_WORKERS_MAX];
+    if (p == NULL)
+        bench_fail("submit: no memory");
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->room, NULL);

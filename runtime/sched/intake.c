@@ -135,10 +135,15 @@ void intake_close(struct runtime *rt)
         ring_close(&rt->workers[i]->inbox);
 }
 
-void intake_notify_all(struct runtime *rt)
+void intake_notify_lanes(struct runtime *rt)
 {
     for (unsigned i = 0; i < INJECTOR_LANES; i++)
         eventcount_notify_all(&rt->room[i]);
+}
+
+void intake_notify_all(struct runtime *rt)
+{
+    intake_notify_lanes(rt);
     for (uint32_t i = 0; i < rt->count; i++)
         eventcount_notify_all(&rt->workers[i]->inbox_room);
 }

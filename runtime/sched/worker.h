@@ -135,7 +135,8 @@ uint64_t intake_depth(struct runtime *rt);
 /* intake.c: refuses submits from here on; whether everything accepted before has been taken; wakes blocked submitters. */
 void intake_close(struct runtime *rt);
 bool intake_is_drained(struct runtime *rt);
-void intake_notify_all(struct runtime *rt);
+void intake_notify_lanes(struct runtime *rt);
+void intake_notify_all(struct runtime *rt); /* those who wait for an inbox, too */
 /* intake.c: makes the injectors for rt->config, shared out among `domains`. 0 or -ENOMEM (destroy all the same). */
 int intake_init(struct runtime *rt, uint32_t domains);
 void intake_destroy(struct runtime *rt);
