@@ -68,6 +68,10 @@ static weir_task *take_shared(struct worker *w)
         atom_count(&w->counters.injected, n);
         PROBE3(inject, w->id, batch[0], n);
         eventcount_notify(&rt->room[lane], (int)n);
+        if (n > 1 && !w->has_taken) {
+            w->has_taken = true;
+            w->taken_base = deque_position(&w->dq);
+        }
         w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
         for (uint32_t k = n - 1; k > 0; k--) { /* the oldest ends on the bottom and runs next */
             state_clear_queued(batch[k]);
@@ -86,6 +90,36 @@ weir_task *worker_take_injected(struct worker *w)
     weir_task *t = w->inbox_first ? take_pinned(w) : take_shared(w);
     if (t == NULL)
         t = w->inbox_first ? take_shared(w) : take_pinned(w);
+    return t;
+}
+
+/* A task that was taken together with others may lie beneath inside work that never ends: so the oldest of the deque, got as
+ * a thief gets it. */
+static weir_task *take_oldest(struct worker *w)
+{
+    weir_task *t = NULL;
+    if (deque_position(&w->dq) <= w->taken_base)
+        w->has_taken = false;
+    if (!w->has_taken)
+        return NULL;
+    if (!deque_has_public(&w->dq))
+        deque_publish(&w->dq);
+    if (deque_steal(&w->dq, NULL, &t) != STEAL_OK)
+        return NULL;
+    w->ticks = 0;
+    return t;
+}
+
+weir_task *worker_take_ahead(struct worker *w)
+{
+    weir_task *t = NULL;
+    w->oldest_first = !w->oldest_first;
+    if (w->has_taken && w->oldest_first)
+        t = take_oldest(w);
+    if (t == NULL)
+        t = worker_take_injected(w);
+    if (t == NULL && w->has_taken)
+        t = take_oldest(w);
     return t;
 }
 

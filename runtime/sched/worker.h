@@ -36,6 +36,9 @@ struct worker {
     uint32_t ticks;          /* tasks since the injector was last looked at */
     uint32_t domain;         /* the injector it looks at first */
     bool inbox_first;        /* the last look at outside work began with the inbox */
+    bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
+    bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
+    uint64_t taken_base;     /* logical bottom before they were pushed */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
@@ -126,6 +129,8 @@ bool steal_anything_left(struct runtime *rt);
 weir_task *worker_search(struct worker *w);
 /* intake.c: takes tasks from the inbox or an injector: returns one, puts more on the own deque; NULL: nothing there. */
 weir_task *worker_take_injected(struct worker *w);
+/* intake.c: the same, now and then ahead of own work: outside work that lies beneath it has its turn, too. */
+weir_task *worker_take_ahead(struct worker *w);
 /* intake.c: whether there is outside work that the worker may take. Not false beside work from before a full fence. */
 bool worker_sees_injected(struct worker *w);
 /* intake.c: the same for the injectors alone, which any worker may take from. */

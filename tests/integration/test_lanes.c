@@ -11,13 +11,6 @@ TestSuite(lanes, .timeout = 60);
 
 static weir_atomic_u32 ran, entered, gate;
 
-static weir_task *count_one(weir_worker *w, weir_task *self)
-{
-    (void)w, (void)self;
-    add(&ran, 1);
-    return NULL;
-}
-
 /* Holds its worker until the gate opens. */
 static weir_task *wait_for_gate(weir_worker *w, weir_task *self)
 {

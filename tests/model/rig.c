@@ -34,6 +34,12 @@ enum topology_distance topology_distance(const struct topology *t, int cpu_a, in
     return TOPOLOGY_REMOTE;
 }
 
+unsigned topology_domain(const struct topology *t, int cpu)
+{
+    (void)t, (void)cpu;
+    return 0;
+}
+
 /* --- the runtime ------------------------------------------------------------------------------------------------ */
 
 bool rig_always_public;
