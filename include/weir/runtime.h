@@ -109,28 +109,30 @@ typedef enum weir_lane {
 
 /*
  * Submits a ready task. deadline: absolute CLOCK_MONOTONIC ns, used by WEIR_BLOCK_UNTIL only. Submitters that sleep are
- * woken in the order in which they fell asleep, one for each task that was taken; one that comes just then may be faster.
+ * woken in the order in which they fell asleep, one for each task that was taken; one that comes just then may be
+ * faster.
  * On one of the runtime's own workers a blocking policy never blocks: the task goes to the worker's deque when the
  * injector is full. On success the task is the runtime's until its `run` is called; on failure nothing changed.
- * -EINVAL (NULL, bad policy, a task that owes completions), -EBUSY (the task is queued already: submitted before, by any
- * thread, and not begun), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
+ * -EINVAL (NULL, bad policy, a task that owes completions), -EBUSY (the task is queued already: submitted before, by
+ * any thread, and not begun), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
  */
 WEIR_API int weir_submit(weir_runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline) WEIR_MUST_USE;
 /* The same, to a lane. -EINVAL also for a lane that does not exist. */
 WEIR_API int weir_submit_lane(weir_runtime *rt, weir_task *t, weir_lane lane, weir_policy policy,
                               uint64_t deadline) WEIR_MUST_USE;
 /*
- * Submits a ready task to the inbox of worker number `worker`: it runs there and nowhere else; tasks that it spawns and its
- * continuation may be stolen as ever. A worker looks into its inbox as often as at the injector; while it waits in a join or
- * a scope it does not. The inbox holds queue_capacity tasks. On one of the runtime's own workers a full inbox gives -EAGAIN.
+ * Submits a ready task to the inbox of worker number `worker`: it runs there and nowhere else; tasks that it spawns
+ * and its continuation may be stolen as ever. A worker looks into its inbox as often as at the injector; while it
+ * waits in a join or a scope it does not. The inbox holds queue_capacity tasks. On one of the runtime's own workers a
+ * full inbox gives -EAGAIN.
  * As weir_submit; -EINVAL also for a worker that does not exist and for WEIR_RUN_IN_CALLER.
  */
 WEIR_API int weir_submit_to(weir_runtime *rt, unsigned worker, weir_task *t, weir_policy policy,
                             uint64_t deadline) WEIR_MUST_USE;
 /*
  * Submits tasks[0] to tasks[n-1] in order. *accepted (may be NULL): how many were taken, a prefix; the rest is
- * untouched. Returns 0 when all were taken, else as weir_submit; with -EINVAL and -EBUSY (also for a task that is in the
- * batch twice) none was.
+ * untouched. Returns 0 when all were taken, else as weir_submit; with -EINVAL and -EBUSY (also for a task that is in
+ * the batch twice) none was.
  */
 WEIR_API int weir_submit_batch(weir_runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy,
                                uint64_t deadline, size_t *accepted);

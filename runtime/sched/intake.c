@@ -42,8 +42,8 @@ static weir_task *take_pinned(struct worker *w)
     return out[0];
 }
 
-/* How many tasks to take at once: no more than fit on the own deque without a move that could fail, as a push that finds
- * no room runs its task right here. A chain that is longer than this comes whole all the same. */
+/* How many tasks to take at once: no more than fit on the own deque without a move that could fail, as a push that
+ * finds no room runs its task right here. A chain that is longer than this comes whole all the same. */
 static inline uint32_t batch_size(struct worker *w)
 {
     if (UNLIKELY(deque_room(&w->dq) < RING_CHAIN - 1))
@@ -93,8 +93,8 @@ weir_task *worker_take_injected(struct worker *w)
     return t;
 }
 
-/* A task that was taken together with others may lie beneath inside work that never ends: so the oldest of the deque, got as
- * a thief gets it. */
+/* A task that was taken together with others may lie beneath inside work that never ends: so the oldest of the deque,
+ * got as a thief gets it. */
 static weir_task *take_oldest(struct worker *w)
 {
     weir_task *t = NULL;

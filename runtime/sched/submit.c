@@ -3,9 +3,9 @@
  * submit.c - work from outside: into an injector or an inbox, and what to do when it is full.
  *
  * Threads: any. The caller holds the runtime (api/handle.c).
- * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker of
- * the runtime never sleeps here. Who sleeps is woken by the kernel in the order of falling asleep, one per task that was
- * taken (eventcount_notify()).
+ * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker
+ * of the runtime never sleeps here. Who sleeps is woken by the kernel in the order of falling asleep, one per task
+ * that was taken (eventcount_notify()).
  */
 #include <errno.h>
 
@@ -33,8 +33,8 @@ static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
 /* After a successful push, which was a seq_cst read-modify-write: somebody must see it. */
 static inline void announce_work(struct runtime *rt, const struct worker *to)
 {
-    /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last look
-     * misses the task; pairs with the fence in idle_announce(). */
+    /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last
+     * look misses the task; pairs with the fence in idle_announce(). */
     if (UNLIKELY(atom_load(&rt->idle.sleepers, memory_order_seq_cst) != 0))
         wake_for(rt, to);
 }
@@ -92,7 +92,7 @@ static inline bool on_own_worker(const struct runtime *rt)
     return w != NULL && w->rt == rt;
 }
 
-/* What else a policy allows when there is no room: the own deque has some, or runs the task at once; or a guest does. */
+/* What else a policy allows when there is no room: the own deque has some, or runs the task; or a guest does. */
 static bool keep_or_run(struct runtime *rt, weir_task *t, const struct submission *s)
 {
     if (s->to != NULL)
@@ -187,7 +187,8 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
         return -EBUSY;
     while (done < n && r == 0) {
         enum ring_result why = RING_OK;
-        size_t took = injector_push_batch(&rt->injectors[own_domain(rt)], lane, tasks + done, n - done, os_ticks(), &why);
+        struct injector *q = &rt->injectors[own_domain(rt)];
+        size_t took = injector_push_batch(q, lane, tasks + done, n - done, os_ticks(), &why);
         done += took;
         if (took > 0)
             announce_work(rt, NULL);

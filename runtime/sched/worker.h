@@ -137,7 +137,7 @@ bool worker_sees_injected(struct worker *w);
 bool intake_is_empty(struct runtime *rt);
 /* intake.c: tasks in injectors and inboxes, about. */
 uint64_t intake_depth(struct runtime *rt);
-/* intake.c: refuses submits from here on; whether everything accepted before has been taken; wakes blocked submitters. */
+/* intake.c: refuses submits from here on; whether everything accepted before is taken; wakes blocked submitters. */
 void intake_close(struct runtime *rt);
 bool intake_is_drained(struct runtime *rt);
 void intake_notify_lanes(struct runtime *rt);
@@ -168,14 +168,14 @@ static inline void worker_serve(struct worker *w, void *key)
     atom_store(&w->park.serving, key, memory_order_release);
     if (key == NULL)
         return;
-    /* [PK4] forbids: a waiter for `key` misses this worker while the worker's pushes go fast past the waiter; pairs with
-     * idle_begin_wait(). */
+    /* [PK4] forbids: a waiter for `key` misses this worker while the worker's pushes go fast past the waiter; pairs
+     * with idle_begin_wait(). */
     atom_fence(memory_order_seq_cst);
     if (UNLIKELY(idle_has_waiters(&w->rt->idle)))
         deque_poison(&w->dq);
 }
 
-/* submit.c: hands a ready task to the runtime; see weir_submit_lane(), weir_submit_to() and weir_submit_batch_lane(). */
+/* submit.c: hands a ready task to the runtime; see weir_submit_lane(), weir_submit_to(), weir_submit_batch_lane(). */
 int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
 int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,

@@ -7,8 +7,8 @@
  *
  * Threads: all but init and destroy: any.
  * Invariants: within a lane, first in, first out. A higher lane goes first, but a lane that holds work and was passed
- * over INJECTOR_AGE times goes before all others once: none starves. Each lane has the whole capacity to itself, so that
- * low work can't keep high work out.
+ * over INJECTOR_AGE times goes before all others once: none starves. Each lane has the whole capacity to itself, so
+ * that low work can't keep high work out.
  */
 #ifndef WEIR_INJECTOR_H
 #define WEIR_INJECTOR_H
@@ -47,8 +47,8 @@ size_t injector_push_batch(struct injector *q, weir_lane lane, weir_task *const 
 
 /*
  * Takes tasks from the lane whose turn it is, oldest first: about `most` (ring_take()), fewer while other consumers, of
- * `consumers` in all, would go away empty. out: room for `most` and for RING_CHAIN. *stamp: the oldest task's, *lane: where
- * it was. 0: the queue is empty.
+ * `consumers` in all, would go away empty. out: room for `most` and for RING_CHAIN. *stamp: the oldest task's, *lane:
+ * where it was. 0: the queue is empty.
  */
 uint32_t injector_take(struct injector *q, weir_task **out, uint32_t most, uint32_t consumers, uint64_t *stamp,
                        weir_lane *lane) MUST_USE;

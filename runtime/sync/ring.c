@@ -172,7 +172,8 @@ static inline void link_chain(weir_task *const *tasks, uint32_t n, uint64_t stam
 /* R6: after a fill. True: the entry is in its place, or was taken; false: it has been withdrawn. */
 static inline bool stays(struct ring *r, uint64_t cursor, uint64_t word)
 {
-    /* relaxed: since the slot was filled in the lap before, tail has come near; the fill read that step or a later one. */
+    /* relaxed: since the slot was filled in the lap before, tail has come near; the fill read that step or a later
+     * one. */
     uint64_t tail = atom_load(&r->tail, memory_order_relaxed);
     if (LIKELY(ahead(tail, cursor) <= (int64_t)r->mask))
         return true;
@@ -265,7 +266,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
     uint64_t cursor = head;
     uint32_t got = 0;
     for (;;) {
-        /* [IQ3] [IQ6] acquire: as in front(); and what a taker before this one had pushed; pairs with the step below. */
+        /* [IQ3] [IQ6] acquire: as in front(); and what a taker before this one had pushed; pairs with the step
+         * below. */
         uint64_t word = atom_load(slot_of(r, cursor), memory_order_acquire);
         enum slot_state state = state_of(r, cursor, word);
         if (state == SLOT_OTHER && got == 0) {
@@ -281,8 +283,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
             break;
         weir_task *t = (weir_task *)(uintptr_t)((word & ADDRESS_MASK) << 3);
         __builtin_prefetch(t, 1);
-        /* [IQ2] acquire: the tasks; pairs with ring_push(). [IQ6] release: what this taker has pushed before; pairs with
-         * the load above. relaxed on failure: somebody else was faster. */
+        /* [IQ2] acquire: the tasks; pairs with ring_push(). [IQ6] release: what this taker has pushed before; pairs
+         * with the load above. relaxed on failure: somebody else was faster. */
         if (!atom_cas(slot_of(r, cursor), &word, word_of(lap_of(r, cursor) + 1, n, 0), memory_order_acq_rel,
                       memory_order_relaxed))
             continue;

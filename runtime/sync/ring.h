@@ -50,7 +50,7 @@
 #define RING_LAP_BITS 15u
 #endif
 #ifndef RING_STRIDE
-#define RING_STRIDE 4u          /* entries: a cursor lags behind by less, so that it is written at every 4th push only */
+#define RING_STRIDE 4u          /* entries: a cursor lags behind by less; it is written at every 4th push only */
 #endif
 
 struct ring {
@@ -75,11 +75,12 @@ int ring_init(struct ring *r, uint32_t capacity) MUST_USE;
 void ring_destroy(struct ring *r);
 
 /*
- * Pushes tasks[0] to tasks[n - 1], in that order, as one entry: n from 1 to r->chain; fewer, at least one, if there is no
- * room for all. *pushed: how many, with RING_OK; the tasks may have run and be gone by then. A failed push writes to
+ * Pushes tasks[0] to tasks[n - 1], in that order, as one entry: n from 1 to r->chain; fewer, at least one, if there is
+ * no room for all. *pushed: how many, with RING_OK; the tasks may have run and be gone by then. A failed push writes to
  * `stamp` of the tasks only. Success is a seq_cst read-modify-write.
  */
-enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed) MUST_USE;
+enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp,
+                           uint32_t *pushed) MUST_USE;
 
 /*
  * Takes whole entries, oldest first, until there are `most` tasks or the next entry would be beyond that; a first entry

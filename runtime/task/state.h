@@ -5,8 +5,8 @@
  *  63     32 31      30      20 19       8 7      6        5        4         3       2       1      0
  * | owed     | queued | thief+1  | waiter+1 | then | scoped | pooled | sleeper | waits | taken | done | forked |
  *
- * A forked task that lies in its owner's deque has another form: its slot's address | forked. The join compares that with
- * its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
+ * A forked task that lies in its owner's deque has another form: its slot's address | forked. The join compares that
+ * with its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
  *
  * owed     completions that must still be paid before the task is ready; 0 for a ready task
  * forked   a join will wait for the task; it sets `done` when it has run
@@ -20,9 +20,9 @@
  * thief    the worker that took a forked task from its owner: where to leapfrog
  *
  * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
- * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns the
- * old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no slot of a
- * later buffer can have the address in the word of a task that was stolen.
+ * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns
+ * the old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no
+ * slot of a later buffer can have the address in the word of a task that was stolen.
  */
 #ifndef WEIR_STATE_H
 #define WEIR_STATE_H
@@ -61,7 +61,8 @@ static inline uint32_t state_thief(uint64_t state)
     return state & STATE_TAKEN ? (uint32_t)(state >> STATE_THIEF_SHIFT & STATE_THIEF_MASK) : 0;
 }
 
-/* Leaves the form with the slot, keeping nothing of it: `bits` are added to the taken form. Returns the old taken form. */
+/* Leaves the form with the slot, keeping nothing of it: `bits` are added to the taken form. Returns the old taken
+ * form. */
 static inline uint64_t state_take_with(weir_task *t, uint64_t bits)
 {
     uint64_t old = atom_load(&t->state, memory_order_relaxed); /* relaxed: the CAS decides */
@@ -145,7 +146,7 @@ static inline void state_owe(weir_task *t, uint32_t n)
 /* Submitter, before the push: marks a task that is not queued. False: it is, and nothing changed. */
 static inline MUST_USE bool state_set_queued(weir_task *t)
 {
-    /* relaxed: the submitter's alone until it is pushed; two threads that submit one task at one time break that rule */
+    /* relaxed: the submitter's alone until it is pushed; two threads that submit one task at once break that rule */
     uint64_t state = atom_load(&t->state, memory_order_relaxed);
     if ((state & STATE_QUEUED) != 0)
         return false;

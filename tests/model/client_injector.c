@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_injector.c - the injector's rings: producers and consumers at capacities of 1 to 3; full, empty, closed, chains,
- * a thread that is stopped for ever, and laps that wrap around while a thread sleeps.
+ * client_injector.c - the injector's rings: producers and consumers at capacities of 1 to 3; full, empty, closed,
+ * chains, a thread that is stopped for ever, and laps that wrap around while a thread sleeps.
  *
  * Scripts: P push, B push two at once, T push three at once, C take (must find something where the letter is in lower
  * case), K take up to three, Q close, D ask whether it is drained, E ask whether it is empty, p push (must find room).
  *
  * Threads: any number of producers and consumers.
  * Invariants: each accepted task comes out once, with its payload; one producer's tasks reach one consumer in order;
- * there are never more than `capacity` tasks, and full is said only with so many; nothing is accepted after a close that
- * was seen; a thread that is stopped for ever costs at most what it has in hand. The clients that wrap a lap (built with
- * RING_LAP_BITS of 2) may see tasks out of order.
+ * there are never more than `capacity` tasks, and full is said only with so many; nothing is accepted after a close
+ * that was seen; a thread that is stopped for ever costs at most what it has in hand. The clients that wrap a lap
+ * (built with RING_LAP_BITS of 2) may see tasks out of order.
  */
 #include <string.h>
 

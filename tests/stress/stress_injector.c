@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * stress_injector.c - producers and consumers on small rings that are closed at a random moment: every task that was
- * accepted comes out once, in its producer's order, with its stamp; nothing comes out after "drained"; and a thread that
- * is stopped at any instruction stops nobody else.
+ * accepted comes out once, in its producer's order, with its stamp; nothing comes out after "drained"; and a thread
+ * that is stopped at any instruction stops nobody else.
  *
  * Each round draws its capacity, its numbers of threads and the way they work from the seed. Producers that find the
  * ring full sleep on an eventcount, so that a lost wake-up shows as a hang. In the other rounds nobody sleeps: there a

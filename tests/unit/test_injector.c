@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_injector.c - what must hold for rings and injectors: order, bounds, chains, stamps, lanes, close, and threads that
- * stop midway.
+ * test_injector.c - what must hold for rings and injectors: order, bounds, chains, stamps, lanes, close, and threads
+ * that stop midway.
  *
  * A thread that stops in the middle of a call is played by doing the call's one step by hand, on a slot, without what
  * comes behind it.
