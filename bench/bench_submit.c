@@ -5,10 +5,13 @@
  *
  * Threads: the main thread submits, workers run.
  * Invariants: latency samples are taken with an idle runtime, the submitter spins meanwhile; the stream is submitted
- * one by one and in batches, sleeping while the injector is full.
+ * one by one and in batches, sleeping while the injector is full. Each worker counts the tasks that it ran in a line of
+ * its own. The reference, in turns with it: the same stream through a ring under a mutex with two condition variables.
  */
 #include "harness.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,7 +22,10 @@
 #define PATIENCE_MS 2000u
 #define STREAM 1000000u
 #define STREAM_QUICK 100000u
-#define BATCH 256u
+#define BATCH 64u
+#define LINE 128u           /* bytes: what two processors must not share */
+#define POOL_SHARE 10u      /* the reference gets a tenth of the stream: it is slow */
+#define POOL_CAPACITY 1024u /* as weir's default */
 
 struct noted {
     weir_task task;
@@ -33,10 +39,43 @@ static weir_task *note_start(weir_worker *w, weir_task *self)
     return NULL;
 }
 
+/* Tasks that each worker ran: written by it, read by the submitter. */
+static struct {
+    uint64_t n;
+    char pad[LINE - sizeof(uint64_t)];
+} ran[WEIR_WORKERS_MAX] __attribute__((aligned(LINE)));
+
+static void count_one(unsigned worker)
+{
+    __atomic_store_n(&ran[worker].n, ran[worker].n + 1, __ATOMIC_RELAXED);
+}
+
+/* Waits until all workers together have run n tasks. */
+static void await_tasks(unsigned workers, uint64_t n)
+{
+    uint64_t from = bench_now();
+    for (;;) {
+        uint64_t sum = 0;
+        for (unsigned i = 0; i < workers; i++)
+            sum += __atomic_load_n(&ran[i].n, __ATOMIC_RELAXED);
+        if (sum == n)
+            return;
+        if (sum > n || bench_now() - from > PATIENCE_MS * UINT64_C(1000000))
+            bench_fail("submit: %llu tasks ran, %llu were submitted", (unsigned long long)sum, (unsigned long long)n);
+        sched_yield();
+    }
+}
+
+static void forget_tasks(unsigned workers)
+{
+    for (unsigned i = 0; i < workers; i++)
+        __atomic_store_n(&ran[i].n, 0, __ATOMIC_RELAXED);
+}
+
 static weir_task *run_empty(weir_worker *w, weir_task *self)
 {
-    (void)w;
     (void)self;
+    count_one(weir_worker_index(w));
     return NULL;
 }
 
@@ -66,36 +105,117 @@ static void measure_latency(weir_runtime *rt, double *ns, unsigned samples)
 }
 
 /* ns per task, from the first submit to the last task's end. */
-static double measure_stream(weir_runtime *rt, weir_task *tasks, unsigned n, unsigned batch)
+static double measure_stream(weir_runtime *rt, unsigned workers, weir_task *tasks, unsigned n, unsigned batch)
 {
     weir_task *list[BATCH];
-    weir_scope scope;
-    weir_scope_init(NULL, &scope);
+    forget_tasks(workers);
     uint64_t from = bench_now();
     for (unsigned i = 0; i < n; i += batch) {
         unsigned k = 0;
         for (; k < batch && i + k < n; k++) {
             list[k] = &tasks[i + k];
             weir_task_init(list[k], run_empty);
-            weir_scope_add(&scope, list[k]);
         }
         if (batch == 1)
             must(weir_submit(rt, list[0], WEIR_BLOCK, 0), "weir_submit");
         else
             must(weir_submit_batch(rt, list, k, WEIR_BLOCK, 0, NULL), "weir_submit_batch");
     }
-    must(weir_scope_wait(NULL, &scope), "weir_scope_wait");
+    await_tasks(workers, n);
     return (double)(bench_now() - from) / n;
 }
 
+/* --- the reference ---------------------------------------------------------------------------------------------- */
+
+typedef void pool_fn(unsigned worker);
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work, room;
+    pool_fn *ring[POOL_CAPACITY];
+    unsigned head, tail; /* tasks taken and put, for ever */
+    unsigned workers;
+    bool stop;
+    pthread_t thread[BENCH_WORKERS_MAX];
+};
+
+struct pool_worker {
+    struct pool *pool;
+    unsigned id;
+};
+
+static void *pool_main(void *arg)
+{
+    struct pool_worker *w = arg;
+    struct pool *p = w->pool;
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        while (p->head == p->tail && !p->stop)
+            pthread_cond_wait(&p->work, &p->lock);
+        if (p->head == p->tail)
+            break;
+        pool_fn *fn = p->ring[p->head++ % POOL_CAPACITY];
+        pthread_cond_signal(&p->room);
+        pthread_mutex_unlock(&p->lock);
+        fn(w->id);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static void pool_submit(struct pool *p, unsigned n)
+{
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < n; i++) {
+        while (p->tail - p->head == POOL_CAPACITY)
+            pthread_cond_wait(&p->room, &p->lock);
+        p->ring[p->tail++ % POOL_CAPACITY] = count_one;
+        pthread_cond_signal(&p->work);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static double measure_pool(unsigned workers, unsigned n, unsigned batch)
+{
+    struct pool *p = calloc(1, sizeof *p);
+    struct pool_worker w[BENCH_WORKERS_MAX];
+    if (p == NULL)
+        bench_fail("submit: no memory");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->work, NULL);
+    pthread_cond_init(&p->room, NULL);
+    for (unsigned i = 0; i < workers; i++) {
+        w[i] = (struct pool_worker){p, i};
+        if (pthread_create(&p->thread[i], NULL, pool_main, &w[i]) != 0)
+            bench_fail("submit: no thread");
+    }
+    forget_tasks(workers);
+    uint64_t from = bench_now();
+    for (unsigned i = 0; i < n; i += batch)
+        pool_submit(p, n - i < batch ? n - i : batch);
+    await_tasks(workers, n);
+    double ns = (double)(bench_now() - from) / n;
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < workers; i++)
+        pthread_join(p->thread[i], NULL);
+    free(p);
+    return ns;
+}
+
+/* --- all of it -------------------------------------------------------------------------------------------------- */
+
 static void run(const struct bench_case *c, const struct bench_options *o)
 {
-    enum { P50, P99, SINGLE, BATCHED, METRICS };
+    enum { P50, P99, SINGLE, BATCHED, POOL_SINGLE, POOL_BATCHED, RATIO_SINGLE, RATIO_BATCHED, METRICS };
     double v[METRICS][BENCH_RUNS_MAX];
     static const unsigned one_and_two[] = {1, 2};
     const unsigned *workers = o->n_workers != 0 ? o->workers : one_and_two;
     unsigned counts = o->n_workers != 0 ? o->n_workers : 2;
-    unsigned runs = o->runs != 0 ? o->runs : 3;
+    unsigned runs = o->runs != 0 ? o->runs : 5;
     unsigned samples = o->quick ? LATENCY_SAMPLES_QUICK : LATENCY_SAMPLES;
     unsigned n = o->quick ? STREAM_QUICK : STREAM;
     double *ns = bench_alloc(samples * sizeof *ns);
@@ -109,14 +229,22 @@ static void run(const struct bench_case *c, const struct bench_options *o)
             measure_latency(rt, ns, samples);
             v[P50][r] = bench_percentile(ns, samples, 0.5) * 1e-3;
             v[P99][r] = bench_percentile(ns, samples, 0.99) * 1e-3;
-            v[SINGLE][r] = measure_stream(rt, tasks, n, 1);
-            v[BATCHED][r] = measure_stream(rt, tasks, n, BATCH);
+            v[SINGLE][r] = measure_stream(rt, workers[i], tasks, n, 1);
+            v[POOL_SINGLE][r] = measure_pool(workers[i], n / POOL_SHARE, 1);
+            v[BATCHED][r] = measure_stream(rt, workers[i], tasks, n, BATCH);
+            v[POOL_BATCHED][r] = measure_pool(workers[i], n / POOL_SHARE, BATCH);
+            v[RATIO_SINGLE][r] = v[SINGLE][r] / v[POOL_SINGLE][r];
+            v[RATIO_BATCHED][r] = v[BATCHED][r] / v[POOL_BATCHED][r];
         }
         bench_stop_weir(rt);
         bench_report(o, "submit", "weir", workers[i], "submit_to_start_p50", "us", v[P50], runs);
         bench_report(o, "submit", "weir", workers[i], "submit_to_start_p99", "us", v[P99], runs);
         bench_report(o, "submit", "weir", workers[i], "empty_task", "ns", v[SINGLE], runs);
         bench_report(o, "submit", "weir", workers[i], "empty_task_batched", "ns", v[BATCHED], runs);
+        bench_report(o, "submit", "mutex", workers[i], "empty_task", "ns", v[POOL_SINGLE], runs);
+        bench_report(o, "submit", "mutex", workers[i], "empty_task_batched", "ns", v[POOL_BATCHED], runs);
+        bench_report(o, "submit", "weir", workers[i], "empty_task_over_mutex", "ratio", v[RATIO_SINGLE], runs);
+        bench_report(o, "submit", "weir", workers[i], "batched_over_mutex", "ratio", v[RATIO_BATCHED], runs);
     }
     free(tasks);
     free(ns);

@@ -19,7 +19,7 @@ extern "C" {
 
 #define WEIR_WORKERS_MAX 1024u     /* workers in one runtime */
 #define WEIR_RUNTIMES_MAX 64u      /* runtimes in one process at the same time */
-#define WEIR_CAPACITY_MAX (1u << 24) /* entries of an injector or first slots of a deque */
+#define WEIR_CAPACITY_MAX (1u << 24) /* tasks in a lane of the injector or first slots of a deque */
 #define WEIR_DEQUE_LIMIT_MAX (1u << 26) /* slots of a deque: 512 MiB */
 
 /* In which order a worker looks at the others when it steals. */
@@ -50,8 +50,8 @@ typedef struct weir_config {
                                 Default 2000. WEIR_GROW_AFTER_US */
     uint32_t retire_after_ms;/* milliseconds that a worker beyond min_workers stays without work, 1 to 3,600,000.
                                 Default 200. WEIR_RETIRE_AFTER_MS */
-    uint32_t queue_capacity; /* injector entries, rounded up to a power of two, 1 to WEIR_CAPACITY_MAX.
-                                Default 1024. WEIR_QUEUE_CAPACITY */
+    uint32_t queue_capacity; /* tasks that may wait in each lane of the injector, and in each worker's inbox, 1 to
+                                WEIR_CAPACITY_MAX. Default 1024. WEIR_QUEUE_CAPACITY */
     uint32_t deque_capacity; /* first slots of each deque, rounded up to a power of two, 2 to WEIR_CAPACITY_MAX.
                                 Default 1024. WEIR_DEQUE_CAPACITY */
     uint32_t deque_limit;    /* slots that a deque may grow to, rounded up to a power of two, at least deque_capacity, at most
@@ -110,18 +110,47 @@ typedef enum weir_policy {
 } weir_policy;
 
 /*
- * Submits a ready task. deadline: absolute CLOCK_MONOTONIC ns, used by WEIR_BLOCK_UNTIL only.
+ * A lane of the injector. Higher lanes go first; one that holds work is passed over a bounded number of times, so none
+ * starves. Each lane holds queue_capacity tasks: a full one doesn't keep work out of the others.
+ */
+typedef enum weir_lane {
+    WEIR_LANE_HIGH = 0,
+    WEIR_LANE_NORMAL = 1, /* where weir_submit and weir_submit_batch put their tasks */
+    WEIR_LANE_LOW = 2
+} weir_lane;
+
+/*
+ * Submits a ready task. deadline: absolute CLOCK_MONOTONIC ns, used by WEIR_BLOCK_UNTIL only. Submitters that sleep are
+ * woken in the order in which they fell asleep, one for each task that was taken; one that comes just then may be
+ * faster.
  * On one of the runtime's own workers a blocking policy never blocks: the task goes to the worker's deque when the
  * injector is full. On success the task is the runtime's until its `run` is called; on failure nothing changed.
- * -EINVAL (NULL, bad policy, a task that owes completions), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
+ * -EINVAL (NULL, bad policy, a task that owes completions), -EBUSY (the task is queued already: submitted before, by
+ * any thread, and not begun), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
  */
 WEIR_API int weir_submit(weir_runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline) WEIR_MUST_USE;
+/* The same, to a lane. -EINVAL also for a lane that does not exist. */
+WEIR_API int weir_submit_lane(weir_runtime *rt, weir_task *t, weir_lane lane, weir_policy policy,
+                              uint64_t deadline) WEIR_MUST_USE;
+/*
+ * Submits a ready task to the inbox of worker number `worker`: it runs there and nowhere else; tasks that it spawns
+ * and its continuation may be stolen as ever. A worker looks into its inbox as often as at the injector; while it
+ * waits in a join or a scope it does not. The inbox holds queue_capacity tasks. On one of the runtime's own workers a
+ * full inbox gives -EAGAIN.
+ * As weir_submit; -EINVAL also for WEIR_RUN_IN_CALLER, and if `worker` is not below min_workers: only those never leave.
+ */
+WEIR_API int weir_submit_to(weir_runtime *rt, unsigned worker, weir_task *t, weir_policy policy,
+                            uint64_t deadline) WEIR_MUST_USE;
 /*
  * Submits tasks[0] to tasks[n-1] in order. *accepted (may be NULL): how many were taken, a prefix; the rest is
- * untouched. Returns 0 when all were taken, else as weir_submit.
+ * untouched. Returns 0 when all were taken, else as weir_submit; with -EINVAL and -EBUSY (also for a task that is in
+ * the batch twice) none was.
  */
 WEIR_API int weir_submit_batch(weir_runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy,
                                uint64_t deadline, size_t *accepted);
+/* The same, to a lane. -EINVAL also for a lane that does not exist. */
+WEIR_API int weir_submit_batch_lane(weir_runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane,
+                                    weir_policy policy, uint64_t deadline, size_t *accepted);
 
 /*
  * Runs fn(w, arg) on a worker and waits until it has returned. On one of the runtime's own workers: a plain call.

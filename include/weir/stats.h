@@ -24,16 +24,16 @@ typedef struct weir_counts {
     uint64_t forced;         /* times this worker published another one's private tasks */
     uint64_t parks;          /* times the worker went to sleep */
     uint64_t wakes;          /* wake-ups this worker (in the total: anybody) sent */
-    uint64_t injected;       /* tasks taken from the injector */
-    uint64_t rejected;       /* submits refused because the injector was full (total only) */
+    uint64_t injected;       /* tasks taken from the injector or the inbox */
+    uint64_t rejected;       /* submits refused because the lane or inbox was full (total only) */
     uint64_t submitted;      /* submits accepted from outside (total only) */
 } weir_counts;
 
 typedef struct weir_stats {
     uint32_t size;           /* set by the caller: sizeof(struct weir_stats) */
     uint32_t workers;        /* workers on duty now: running, looking for work, asleep or blocked */
-    uint64_t queue_depth;    /* tasks in the injector now */
-    uint64_t queue_capacity; /* tasks the injector can hold */
+    uint64_t queue_depth;    /* tasks in the injector and the inboxes now */
+    uint64_t queue_capacity; /* tasks that each lane of the injector can hold */
     uint32_t parked;         /* workers asleep now */
     uint32_t blocked;        /* workers between weir_block_begin and weir_block_end, or in a long wait, now */
     uint32_t min_workers;    /* workers that are always there */

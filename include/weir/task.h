@@ -35,7 +35,7 @@ struct weir_task {
     weir_task_fn *run;     /* does the work */
     weir_task *then;       /* continuation: one of its owed completions is paid when this task has run; or NULL */
     weir_atomic_u64 state; /* packed, see runtime/task/state.h: owed completions, flags, worker */
-    uint64_t stamp;        /* for the runtime: submit time in ns, or a link while the record is pooled */
+    uint64_t stamp;        /* for the runtime: submit time, or a link while the record is queued or pooled */
 };
 
 #define WEIR_TASK_OWED_SHIFT 32 /* state: the upper half counts the completions still owed */

@@ -175,7 +175,6 @@ int config_check(const weir_config *in, weir_config *out)
     out->max_workers = in->max_workers != 0 ? in->max_workers : in->workers;
     if (out->spare_workers > WEIR_WORKERS_MAX - out->max_workers)
         out->spare_workers = WEIR_WORKERS_MAX - out->max_workers;
-    out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
     out->deque_limit = (uint32_t)pow2_ceil(in->deque_limit);
     return 0;

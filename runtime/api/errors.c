@@ -32,6 +32,7 @@ const char *weir_strerror(int error)
     case -ENOMEM: return "out of memory";
     case -EMFILE: return "too many runtimes in this process";
     case -EDEADLK: return "not on a worker: the wait could never end";
+    case -EBUSY: return "the task is queued already";
     case -EALREADY: return "another thread is stopping the runtime";
     case -ECANCELED: return "cancelled";
     default: break;

@@ -39,6 +39,7 @@ int weir_start(weir_runtime **out, const weir_config *config)
         r = handle_reserve(&index);
     if (r != 0)
         return r;
+    os_ticks_init();
     r = runtime_create(&rt, &checked);
     if (r != 0) {
         handle_unreserve(index);
@@ -108,15 +109,38 @@ static bool may_submit(const struct runtime *rt, weir_task *t)
     return s == NULL || s->owner == NULL || worker_of(s->owner)->rt == rt;
 }
 
-int weir_submit(weir_runtime *h, weir_task *t, weir_policy policy, uint64_t deadline)
+static bool is_lane(weir_lane lane)
+{
+    return lane == WEIR_LANE_HIGH || lane == WEIR_LANE_NORMAL || lane == WEIR_LANE_LOW;
+}
+
+int weir_submit_lane(weir_runtime *h, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
 {
     struct runtime *rt;
-    if (!is_policy(policy))
+    if (!is_policy(policy) || !is_lane(lane))
         return -EINVAL;
     int r = handle_enter(h, &rt);
     if (r != 0)
         return r;
-    r = may_submit(rt, t) ? runtime_submit(rt, t, policy, deadline) : -EINVAL;
+    r = may_submit(rt, t) ? runtime_submit(rt, t, lane, policy, deadline) : -EINVAL;
+    handle_leave(h);
+    return r;
+}
+
+int weir_submit(weir_runtime *h, weir_task *t, weir_policy policy, uint64_t deadline)
+{
+    return weir_submit_lane(h, t, WEIR_LANE_NORMAL, policy, deadline);
+}
+
+int weir_submit_to(weir_runtime *h, unsigned worker, weir_task *t, weir_policy policy, uint64_t deadline)
+{
+    struct runtime *rt;
+    if (!is_policy(policy) || policy == WEIR_RUN_IN_CALLER)
+        return -EINVAL;
+    int r = handle_enter(h, &rt);
+    if (r != 0)
+        return r;
+    r = worker < rt->count && may_submit(rt, t) ? runtime_submit_to(rt, worker, t, policy, deadline) : -EINVAL;
     handle_leave(h);
     return r;
 }
@@ -124,8 +148,14 @@ int weir_submit(weir_runtime *h, weir_task *t, weir_policy policy, uint64_t dead
 int weir_submit_batch(weir_runtime *h, weir_task *const *tasks, size_t n, weir_policy policy, uint64_t deadline,
                       size_t *accepted)
 {
+    return weir_submit_batch_lane(h, tasks, n, WEIR_LANE_NORMAL, policy, deadline, accepted);
+}
+
+int weir_submit_batch_lane(weir_runtime *h, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
+                           uint64_t deadline, size_t *accepted)
+{
     struct runtime *rt;
-    if (!is_policy(policy) || (tasks == NULL && n != 0))
+    if (!is_policy(policy) || !is_lane(lane) || (tasks == NULL && n != 0))
         return -EINVAL;
     int r = handle_enter(h, &rt);
     if (r != 0)
@@ -133,7 +163,7 @@ int weir_submit_batch(weir_runtime *h, weir_task *const *tasks, size_t n, weir_p
     for (size_t i = 0; i < n && r == 0; i++)
         r = may_submit(rt, tasks[i]) ? 0 : -EINVAL;
     if (r == 0)
-        r = runtime_submit_batch(rt, tasks, n, policy, deadline, accepted);
+        r = runtime_submit_batch(rt, tasks, n, lane, policy, deadline, accepted);
     handle_leave(h);
     return r;
 }
@@ -162,7 +192,7 @@ static int call_from_outside(struct runtime *rt, struct call *c)
     weir_scope_init(NULL, &scope);
     weir_task_init(&c->task, run_call);
     weir_scope_add(&scope, &c->task);
-    int r = runtime_submit(rt, &c->task, WEIR_BLOCK, WEIR_FOREVER);
+    int r = runtime_submit(rt, &c->task, WEIR_LANE_NORMAL, WEIR_BLOCK, WEIR_FOREVER);
     if (r != 0)
         return r;
     wait_scope_outside(&scope);

@@ -19,6 +19,12 @@ struct counters {
     weir_atomic_u64 parks;
     weir_atomic_u64 wakes;
     weir_atomic_u64 injected;
+    weir_atomic_u64 pinned; /* of these, from the own inbox */
+    /* How long the oldest task of each take from outside had waited, in ticks (os.h). */
+    weir_atomic_u64 queue_ticks_last;
+    weir_atomic_u64 queue_ticks_max;
+    weir_atomic_u64 queue_ticks_sum;
+    weir_atomic_u64 queue_samples;
 };
 
 #endif

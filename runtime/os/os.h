@@ -34,6 +34,16 @@ void os_membarrier(void);
 
 /* CLOCK_MONOTONIC in ns. */
 uint64_t os_now(void);
+/*
+ * A clock that costs less than half of os_now(): ticks since some moment, the same for all processors up to a few ns.
+ * os_ticks_init(): once, before the first use; measures how long a tick is (OS_TICKS_MEASURE_NS).
+ */
+uint64_t os_ticks(void);
+void os_ticks_init(void);
+/* A number of ticks in ns. */
+uint64_t os_ticks_to_ns(uint64_t ticks);
+/* The processor that the calling thread is on, or was a moment ago. */
+unsigned os_cpu(void);
 /* A pause in a spin loop. */
 void os_relax(void);
 /* Gives the processor to another ready thread. */

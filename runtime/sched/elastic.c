@@ -166,7 +166,7 @@ static bool may_retry(const struct elastic *e)
 
 void elastic_call(struct runtime *rt, enum elastic_caller caller)
 {
-    bool work_waits = !injector_is_empty(&rt->injector);
+    bool work_waits = !intake_is_empty(rt);
     if ((work_waits || caller == CALLER_WORKER) && may_retry(&rt->elastic) && duty_reserve(&rt->elastic.duty))
         (void)fill_place(rt, work_waits);
 }

@@ -24,12 +24,15 @@
 
 enum governor_state { GOVERNOR_ASLEEP, GOVERNOR_AWAKE, GOVERNOR_LEAVE };
 
-/* Tasks taken from the injector so far. */
+/* Tasks taken from the injectors so far. Those of inboxes don't count: no other worker could take them. */
 static uint64_t taken(const struct runtime *rt)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < rt->seats; i++)
-        sum += atom_load(&rt->workers[i]->counters.injected, memory_order_relaxed); /* relaxed: an estimate */
+    for (uint32_t i = 0; i < rt->seats; i++) {
+        const struct counters *c = &rt->workers[i]->counters;
+        uint64_t pinned = atom_load(&c->pinned, memory_order_relaxed); /* relaxed, both: an estimate */
+        sum += atom_load(&c->injected, memory_order_relaxed) - pinned;
+    }
     return sum;
 }
 
@@ -52,7 +55,7 @@ static void grow(struct runtime *rt)
 static void look(struct runtime *rt)
 {
     struct governor *g = &rt->governor;
-    uint64_t depth = injector_depth(&rt->injector);
+    uint64_t depth = intake_shared_depth(rt);
     uint64_t gone = taken(rt);
     g->calm = depth == 0 ? g->calm + 1 : 0;
     if (depth == 0 || gone >= g->mark)
@@ -72,13 +75,13 @@ static void doze(struct runtime *rt)
     /* [GV1] forbids: the governor misses a task while the task's submitter, or the last searcher to leave, misses that
      * the governor sleeps; pairs with the fences in submit.c and idle_end_search(). */
     atom_fence(memory_order_seq_cst);
-    while (injector_is_empty(&rt->injector) &&
+    while (intake_is_empty(rt) &&
            atom_load(&g->state, memory_order_relaxed) == GOVERNOR_ASLEEP) /* relaxed: nothing is read behind it */
         os_futex_wait(&g->state, GOVERNOR_ASLEEP, OS_FOREVER);
     state = GOVERNOR_ASLEEP;
     (void)atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed); /* relaxed */
     g->calm = 0;
-    set_mark(g, taken(rt) + injector_depth(&rt->injector));
+    set_mark(g, taken(rt) + intake_shared_depth(rt));
 }
 
 static void *governor_main(void *arg)
@@ -103,7 +106,7 @@ void governor_arm(struct runtime *rt)
     uint32_t state = GOVERNOR_ASLEEP;
     /* relaxed, all: the caller's fence orders it behind the push [GV1]; the governor reads words that RMWs change */
     if (g->present && atom_load(&g->state, memory_order_relaxed) == GOVERNOR_ASLEEP &&
-        !injector_is_empty(&rt->injector) &&
+        !intake_is_empty(rt) &&
         atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed))
         os_futex_wake(&g->state, 1);
 }

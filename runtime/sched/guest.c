@@ -24,7 +24,7 @@ static void release_guest(struct runtime *rt, struct worker *w)
 {
     /* [GU1] release: pairs with claim_guest(). */
     atom_and(&rt->guest_map, ~(UINT64_C(1) << (w->id - rt->seats)), memory_order_release);
-    eventcount_notify_all(&rt->room); /* not all who sleep there may become guests */
+    intake_notify_lanes(rt); /* not all who sleep there may become guests */
 }
 
 bool guest_run(struct runtime *rt, weir_task *t)

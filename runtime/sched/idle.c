@@ -172,6 +172,11 @@ static enum wake_result wake_one_of(struct idle *idle, uint32_t word)
     return r;
 }
 
+unsigned idle_wake(struct idle *idle, uint32_t id)
+{
+    return wake(idle, id) == WAKE_SENT ? 1 : 0;
+}
+
 unsigned idle_wake_one(struct idle *idle)
 {
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {

@@ -84,6 +84,8 @@ static inline bool idle_has_searchers(const struct idle *idle)
 bool idle_all_busy(const struct idle *idle);
 /* Wakes one sleeper unless somebody searches. After a full fence that follows the push. Returns wakes sent (0, 1). */
 unsigned idle_notify(struct idle *idle);
+/* Wakes worker `id` if it sleeps. After a full fence. Returns wakes sent (0, 1). */
+unsigned idle_wake(struct idle *idle, uint32_t id);
 /* Wakes one sleeper. Returns wakes sent (0, 1). */
 unsigned idle_wake_one(struct idle *idle);
 /* Wakes everybody who sleeps now: shutdown. */

@@ -27,10 +27,13 @@ static void worker_free(struct worker *w)
         return; /* not begun */
     if (w->dq.buffer != NULL)
         deque_destroy(&w->dq);
+    if (w->inbox.slots != NULL)
+        ring_destroy(&w->inbox);
     slab_destroy(&w->slab);
 }
 
-/* A CPU to be bound to, where that was asked for, and the cache domain that thieves look at; guests have neither. */
+/* A CPU to be bound to, where that was asked for, and the cache domain, by which thieves go and injectors are chosen;
+ * guests have neither. */
 static void place(struct worker *w, const struct topology *topology)
 {
     const weir_config *c = &w->rt->config;
@@ -41,8 +44,7 @@ static void place(struct worker *w, const struct topology *topology)
     int cpu = topology->cpu[w->id % topology->cpus];
     if (c->pin)
         w->cpu = cpu;
-    if (by_topology)
-        w->domain = topology_domain(topology, cpu);
+    w->domain = topology_domain(topology, cpu);
 }
 
 static void worker_init(struct runtime *rt, uint32_t id, const struct topology *topology)
@@ -61,13 +63,30 @@ static void runtime_free(struct runtime *rt)
 {
     for (uint32_t i = 0; rt->records != NULL && i < all_workers(rt); i++)
         worker_free(&rt->records[i]);
-    if (rt->injector.capacity != 0)
-        injector_destroy(&rt->injector);
+    intake_destroy(rt);
+    os_free(rt->domain_of_cpu, rt->cpus * sizeof(*rt->domain_of_cpu));
     table_destroy(rt);
     os_free(rt->records, all_workers(rt) * sizeof(*rt->records));
     os_free(rt->workers, IDLE_WORKERS_MAX * sizeof(*rt->workers));
     os_free(rt->parking, IDLE_WORKERS_MAX * sizeof(*rt->parking));
     os_free(rt, sizeof(*rt));
+}
+
+/* --- domains -------------------------------------------------------------------------------------------------- */
+
+/* An injector for each cache domain, where workers stay on their processors: theirs, and which one is near to a submitter. */
+static int share_out(struct runtime *rt, const struct topology *topology)
+{
+    if (!rt->config.pin || topology->domains == 1)
+        return intake_init(rt, 1);
+    uint32_t cpus = (uint32_t)topology->cpu[topology->cpus - 1] + 1;
+    rt->domain_of_cpu = os_alloc(cpus * sizeof(*rt->domain_of_cpu), CACHE_LINE);
+    if (rt->domain_of_cpu == NULL)
+        return -ENOMEM;
+    rt->cpus = cpus;
+    for (uint32_t i = 0; i < topology->cpus; i++)
+        rt->domain_of_cpu[topology->cpu[i]] = topology_domain(topology, topology->cpu[i]);
+    return intake_init(rt, topology->domains);
 }
 
 /* --- threads -------------------------------------------------------------------------------------------------- */
@@ -111,11 +130,11 @@ static void advance(struct runtime *rt, enum phase to)
 static void close_and_wake(struct runtime *rt, enum phase to)
 {
     advance(rt, to);
-    injector_close(&rt->injector);
+    intake_close(rt);
     /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
-    eventcount_notify_all(&rt->room);
+    intake_notify_all(rt);
 }
 
 void runtime_begin_stop(struct runtime *rt, weir_stop_mode mode)
@@ -158,7 +177,9 @@ static int build(struct runtime *rt, const struct topology *topology)
         return -ENOMEM;
     for (uint32_t i = 0; i < all_workers(rt); i++)
         worker_init(rt, i, topology);
-    int r = injector_init(&rt->injector, rt->config.queue_capacity);
+    int r = share_out(rt, topology);
+    for (uint32_t i = 0; r == 0 && i < rt->count; i++)
+        r = ring_init(&rt->workers[i]->inbox, rt->config.queue_capacity);
     for (uint32_t i = 0; r == 0 && i < all_workers(rt); i++)
         if (begins_with_deque(rt, i))
             r = deque_init(&rt->workers[i]->dq, rt->config.deque_capacity, !rt->membarrier);

@@ -176,7 +176,7 @@ static weir_task *next_task(struct worker *w, bool *fresh)
 /* Outside work is not starved by inside work: now and then it goes first. */
 static weir_task *let_injected_first(struct worker *w, weir_task *t)
 {
-    weir_task *injected = worker_take_injected(w);
+    weir_task *injected = worker_take_ahead(w);
     if (injected == NULL)
         return t;
     if (t != NULL)

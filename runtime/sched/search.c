@@ -11,39 +11,6 @@
 #define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
 #define NS_PER_US UINT64_C(1000)
 
-/* How many tasks to take at once: a fair share, so that those of a short queue spread over the workers, and no more than
- * fit on the own deque without a move that could fail: a push that finds no room would run its task right here. */
-static size_t batch_size(struct worker *w)
-{
-    if (w->rt->governor.present)
-        return 1; /* what waits, waits where the governor sees it: in a deque it could be stuck behind a task that blocks */
-    uint64_t share = injector_depth(&w->rt->injector) / w->rt->count + 1;
-    if (share > INJECTOR_BATCH)
-        share = INJECTOR_BATCH;
-    if (deque_room(&w->dq) < share - 1)
-        (void)deque_relocate(&w->dq, w->rt->config.deque_limit); /* if not: fewer at once */
-    uint64_t most = deque_room(&w->dq) + 1; /* one is run, not pushed */
-    return (size_t)(share < most ? share : most);
-}
-
-weir_task *worker_take_injected(struct worker *w)
-{
-    struct runtime *rt = w->rt;
-    weir_task *batch[INJECTOR_BATCH];
-    w->ticks = 0;
-    if (injector_is_empty(&rt->injector))
-        return NULL;
-    size_t n = injector_pop_batch(&rt->injector, batch, batch_size(w));
-    if (n == 0)
-        return NULL;
-    atom_count(&w->counters.injected, n);
-    eventcount_notify(&rt->room, (int)n);
-    PROBE3(inject, w->id, batch[0], n);
-    for (size_t i = n - 1; i > 0; i--) /* the oldest ends on the bottom and runs next */
-        weir_push(worker_public(w), batch[i]);
-    return batch[0];
-}
-
 /* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or in the injector. */
 static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
 {
@@ -54,7 +21,7 @@ static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
         if (i > 0)
             worker_pause(w->rt, &relaxes);
         t = steal_sweep(w, force);
-        if (!injector_is_empty(&w->rt->injector))
+        if (worker_sees_injected(w))
             break;
     }
     rcu_offline();
@@ -98,7 +65,7 @@ static weir_task *last_look(struct worker *w)
 /* While stopping: nothing will come any more, from outside or from any worker. */
 static bool nothing_can_come(struct runtime *rt)
 {
-    return runtime_phase(rt) != PHASE_RUNNING && injector_drained(&rt->injector);
+    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt);
 }
 
 /* Whether all who are on duty are announced. Sleepers counted between two equal readings of the duty word were all on

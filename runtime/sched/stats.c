@@ -59,9 +59,7 @@ void runtime_read(const struct runtime *rt, weir_stats *s, weir_counts *per_work
         if (per_worker != NULL && i < rt->seats && i < n)
             per_worker[i] = c;
     }
-    /* Once closed and drained, tickets of refused submits may still count in the depth. */
-    struct injector *injector = (struct injector *)(uintptr_t)&rt->injector;
-    s->queue_depth = runtime_phase(rt) == PHASE_ENDED ? 0 : injector_depth(injector);
+    s->queue_depth = intake_depth((struct runtime *)(uintptr_t)rt);
     s->parked = atom_load(&rt->idle.sleepers, memory_order_relaxed); /* relaxed: a statistic */
     s->called = read_cell(&rt->elastic.called);
     s->grown = read_cell(&rt->elastic.grown);

@@ -1,99 +1,206 @@
 /* SPDX-License-Identifier: MIT
  *
- * submit.c - work from outside: into the injector, and what to do when it is full.
+ * submit.c - work from outside: into an injector or an inbox, and what to do when it is full.
  *
  * Threads: any. The caller holds the runtime (api/handle.c).
- * Invariants: on failure the task is untouched. A worker of the runtime never sleeps here.
+ * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker
+ * of the runtime never sleeps here. Who sleeps is woken by the kernel in the order of falling asleep, one per task
+ * that was taken (eventcount_notify()).
  */
 #include <errno.h>
 
 #include "sched/worker.h"
 
-/* After a successful push: somebody must see it. */
-static void announce_work(struct runtime *rt)
+/* Where one task or a batch goes. */
+struct submission {
+    weir_lane lane;
+    struct worker *to; /* the worker whose inbox it is for, or NULL */
+    weir_policy policy;
+    uint64_t deadline;
+};
+
+/* --- waking --------------------------------------------------------------------------------------------------- */
+
+static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
 {
-    /* [PK4] forbids: the submitter misses a sleeper while the sleeper's last look misses the task; pairs with
-     * idle_announce(). */
+    /* [PK3] forbids: the submitter counts on a searcher that has already looked; pairs with idle_end_search(). */
     atom_fence(memory_order_seq_cst);
-    unsigned sent = idle_notify(&rt->idle);
+    unsigned sent = to != NULL ? idle_wake(&rt->idle, to->id) : idle_notify(&rt->idle);
     if (sent == 0 && idle_all_busy(&rt->idle))
         runtime_check_duty(rt, CALLER_OUTSIDE);
     if (sent != 0)
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
 }
 
-/* A worker's own submit when the injector is full: its deque has room, or runs the task at once. */
-static bool keep_on_own_deque(struct runtime *rt, weir_task *t)
+/* After a successful push, which was a seq_cst read-modify-write: somebody must see it. */
+static inline void announce_work(struct runtime *rt, const struct worker *to)
 {
-    struct worker *w = worker_self();
-    if (w == NULL || w->rt != rt)
-        return false;
-    weir_push(worker_public(w), t);
-    return true;
+    /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last
+     * look misses the task; pairs with the fence in idle_announce(). */
+    if (UNLIKELY(atom_load(&rt->idle.sleepers, memory_order_seq_cst) != 0) || UNLIKELY(runtime_may_call(rt)))
+        wake_for(rt, to);
 }
 
-/* One attempt. 0, -EAGAIN or -ESHUTDOWN. */
-static int try_submit(struct runtime *rt, weir_task *t)
+/* --- one attempt ---------------------------------------------------------------------------------------------- */
+
+/* The injector nearest to the calling thread. */
+static inline uint32_t own_domain(const struct runtime *rt)
 {
-    switch (injector_push(&rt->injector, t, os_now())) {
-    case INJECT_OK:
-        announce_work(rt);
+    if (LIKELY(rt->intakes == 1))
         return 0;
-    case INJECT_CLOSED:
-        return -ESHUTDOWN;
-    case INJECT_FULL:
-        break;
+    unsigned cpu = os_cpu();
+    return cpu < rt->cpus ? rt->domain_of_cpu[cpu] % rt->intakes : 0;
+}
+
+/* Full only if all are. */
+static enum ring_result push_elsewhere(struct runtime *rt, weir_lane lane, weir_task *t, uint64_t stamp, uint32_t not)
+{
+    enum ring_result result = RING_FULL;
+    for (uint32_t i = 0; i < rt->intakes && result == RING_FULL; i++)
+        if (i != not)
+            result = injector_push(&rt->injectors[i], lane, t, stamp);
+    return result;
+}
+
+static inline enum ring_result push_one(struct runtime *rt, weir_task *t, const struct submission *s)
+{
+    uint64_t stamp = os_ticks();
+    uint32_t pushed;
+    if (s->to != NULL)
+        return ring_push(&s->to->inbox, &t, 1, stamp, &pushed);
+    uint32_t own = own_domain(rt);
+    enum ring_result result = injector_push(&rt->injectors[own], s->lane, t, stamp);
+    if (UNLIKELY(result == RING_FULL) && rt->intakes > 1)
+        result = push_elsewhere(rt, s->lane, t, stamp, own);
+    return result;
+}
+
+/* 0, -EAGAIN or -ESHUTDOWN. The task is marked; it stays so only on success. */
+static inline int try_submit(struct runtime *rt, weir_task *t, const struct submission *s)
+{
+    enum ring_result result = push_one(rt, t, s);
+    if (LIKELY(result == RING_OK)) {
+        announce_work(rt, s->to);
+        return 0;
     }
-    return -EAGAIN;
+    return result == RING_FULL ? -EAGAIN : -ESHUTDOWN;
+}
+
+/* --- full ----------------------------------------------------------------------------------------------------- */
+
+static inline bool on_own_worker(const struct runtime *rt)
+{
+    const struct worker *w = worker_self();
+    return w != NULL && w->rt == rt;
+}
+
+/* What else a policy allows when there is no room: the own deque has some, or runs the task; or a guest does. */
+static bool keep_or_run(struct runtime *rt, weir_task *t, const struct submission *s)
+{
+    if (s->to != NULL)
+        return false;
+    state_clear_queued(t);
+    if (on_own_worker(rt)) {
+        weir_push(worker_public(worker_self()), t);
+        return true;
+    }
+    if (s->policy == WEIR_RUN_IN_CALLER && guest_run(rt, t))
+        return true;
+    return !state_set_queued(t); /* false: nobody else has it */
 }
 
 /* One attempt by any means that the policy allows. 0, -EAGAIN or -ESHUTDOWN. */
-static int try_policy(struct runtime *rt, weir_task *t, weir_policy policy)
+static int try_policy(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    int r = try_submit(rt, t);
-    if (r == -EAGAIN && (keep_on_own_deque(rt, t) || (policy == WEIR_RUN_IN_CALLER && guest_run(rt, t))))
-        r = 0;
-    return r;
+    int r = try_submit(rt, t, s);
+    return r == -EAGAIN && keep_or_run(rt, t, s) ? 0 : r;
 }
 
-int runtime_submit(struct runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline)
+/* After a first attempt that found no room. */
+static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    if (policy == WEIR_TRY) {
-        int r = try_submit(rt, t);
-        if (r == -EAGAIN)
-            atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
-        return r;
+    struct eventcount *room = s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane];
+    if (s->policy == WEIR_TRY || (s->to != NULL && on_own_worker(rt))) {
+        atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+        return -EAGAIN;
     }
-    int r = try_policy(rt, t, policy);
+    int r = keep_or_run(rt, t, s) ? 0 : -EAGAIN;
     while (r == -EAGAIN) {
-        uint32_t key = eventcount_prepare(&rt->room);
-        r = try_policy(rt, t, policy); /* room that comes free from here on wakes us */
+        uint32_t key = eventcount_prepare(room);
+        r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
         if (r != -EAGAIN)
-            eventcount_cancel(&rt->room);
-        else if (eventcount_wait(&rt->room, key, policy == WEIR_BLOCK_UNTIL ? deadline : OS_FOREVER) != 0)
+            eventcount_cancel(room);
+        else if (eventcount_wait(room, key, s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER) != 0)
             return -ETIMEDOUT;
     }
     return r;
 }
 
-int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy, uint64_t deadline,
-                         size_t *accepted)
+/* --- entry ---------------------------------------------------------------------------------------------------- */
+
+/* A marked task. */
+static inline int submit_marked(struct runtime *rt, weir_task *t, const struct submission *s)
 {
+    int r = try_submit(rt, t, s);
+    if (UNLIKELY(r == -EAGAIN))
+        r = submit_full(rt, t, s);
+    if (UNLIKELY(r != 0))
+        state_clear_queued(t);
+    return r;
+}
+
+int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
+{
+    const struct submission s = {lane, NULL, policy, deadline};
+    return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+}
+
+int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline)
+{
+    const struct submission s = {WEIR_LANE_NORMAL, rt->workers[worker], policy, deadline};
+    return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+}
+
+static void unmark(weir_task *const *tasks, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        state_clear_queued(tasks[i]);
+}
+
+/* Marks all, or none. */
+static bool mark(weir_task *const *tasks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (UNLIKELY(!state_set_queued(tasks[i]))) {
+            unmark(tasks, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
+                         uint64_t deadline, size_t *accepted)
+{
+    const struct submission s = {lane, NULL, policy, deadline};
     size_t done = 0;
     int r = 0;
+    if (!mark(tasks, n))
+        return -EBUSY;
     while (done < n && r == 0) {
-        enum inject_result why = INJECT_OK;
-        size_t took = injector_push_batch(&rt->injector, tasks + done, n - done, os_now(), &why);
+        enum ring_result why = RING_OK;
+        struct injector *q = &rt->injectors[own_domain(rt)];
+        size_t took = injector_push_batch(q, lane, tasks + done, n - done, os_ticks(), &why);
         done += took;
         if (took > 0)
-            announce_work(rt);
-        if (why == INJECT_CLOSED)
+            announce_work(rt, NULL);
+        if (why == RING_CLOSED)
             r = -ESHUTDOWN;
-        else if (done < n) /* full: one task goes the slow way, then the batch goes on */
-            r = runtime_submit(rt, tasks[done], policy, deadline);
-        if (why != INJECT_CLOSED && done < n && r == 0)
+        else if (why == RING_FULL && (r = submit_marked(rt, tasks[done], &s)) == 0) /* one goes the slow way */
             done++;
     }
+    if (r != 0)
+        unmark(tasks + done, n - done);
     if (accepted != NULL)
         *accepted = done;
     return r;

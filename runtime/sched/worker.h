@@ -28,7 +28,6 @@
 
 #define INJECTOR_INTERVAL 61u /* tasks between two looks at the injector while there is own work (DESIGN section 7) */
 #define RELAXES_MAX 1u        /* pause instructions between two looks: 40 ns where one takes 140 cycles; bench `pingpong` */
-#define INJECTOR_BATCH 16u    /* tasks that a worker takes from the injector at once */
 #define THREAD_NAME_MAX 16    /* bytes, the kernel's limit, terminator included */
 
 struct runtime;
@@ -45,11 +44,15 @@ struct worker {
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
     uint32_t short_loops;    /* loops run as a plain call: now and then one is timed (range.c) */
+    bool inbox_first;        /* the last look at outside work began with the inbox */
+    bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
+    bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
+    uint64_t taken_base;     /* logical bottom before they were pushed */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
     struct worker *host;     /* a guest's: the worker of another runtime that its thread also is, or NULL */
-    uint32_t domain;         /* cache domain; constant */
+    uint32_t domain;         /* cache domain, whose injector it looks at first; constant */
     int cpu;                 /* to which the thread is bound, or -1; constant */
     uint32_t dry;            /* times that the deque ran dry */
     bool blocked;            /* between weir_block_begin() and weir_block_end() */
@@ -59,6 +62,9 @@ struct worker {
     weir_atomic_u32 thread_state; /* enum thread_state */
     struct os_thread thread;
     struct slab slab;
+    /* Tasks sent to this worker: others push, the worker takes. Only of workers that never leave. */
+    struct ring inbox;
+    struct eventcount inbox_room; /* submitters wait here for it */
 };
 
 /* Life of a runtime: only forwards. */
@@ -81,6 +87,11 @@ struct runtime {
     bool crowded;            /* more workers than CPUs: who spins offers its processor to others */
     weir_config config;
     struct parking **parking;
+    struct injector *injectors; /* one per cache domain */
+    size_t injectors_size;      /* bytes */
+    uint32_t intakes;           /* injectors */
+    uint32_t cpus;              /* length of domain_of_cpu; 0 where there is one injector only */
+    uint32_t *domain_of_cpu;
     /* read mostly */
     weir_atomic_u32 phase ALIGNED(CACHE_LINE);
     weir_atomic_u32 threads; /* of workers, that have not left; futex word of weir_stop() */
@@ -89,8 +100,7 @@ struct runtime {
     struct idle idle;
     struct elastic elastic;
     struct governor governor;
-    struct injector injector;
-    struct eventcount room;  /* submitters wait here for the injector */
+    struct eventcount room[INJECTOR_LANES]; /* submitters wait here for a lane */
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;
@@ -162,8 +172,33 @@ int block_end(struct worker *w);
 /* block.c: the same for a wait of the runtime's own. */
 void block_enter(struct worker *w);
 void block_leave(struct worker *w);
-/* search.c: takes tasks from the injector: returns one, puts more on the own deque; NULL: empty. */
+/* intake.c: takes tasks from the inbox or an injector: returns one, puts more on the own deque; NULL: nothing there. */
 weir_task *worker_take_injected(struct worker *w);
+/* intake.c: the same, now and then ahead of own work: outside work that lies beneath it has its turn, too. */
+weir_task *worker_take_ahead(struct worker *w);
+/* intake.c: whether there is outside work that the worker may take. Not false beside work from before a full fence. */
+bool worker_sees_injected(struct worker *w);
+/* intake.c: the same for the injectors alone, which any worker may take from. */
+bool intake_is_empty(struct runtime *rt);
+/* intake.c: tasks in injectors and inboxes, about. */
+uint64_t intake_depth(struct runtime *rt);
+/* intake.c: tasks in injectors alone, about. */
+uint64_t intake_shared_depth(struct runtime *rt);
+/* intake.c: refuses submits from here on; whether everything accepted before is taken; wakes blocked submitters. */
+void intake_close(struct runtime *rt);
+bool intake_is_drained(struct runtime *rt);
+void intake_notify_lanes(struct runtime *rt);
+void intake_notify_all(struct runtime *rt); /* those who wait for an inbox, too */
+/* intake.c: makes the injectors for rt->config, shared out among `domains`. 0 or -ENOMEM (destroy all the same). */
+int intake_init(struct runtime *rt, uint32_t domains);
+void intake_destroy(struct runtime *rt);
+
+/* Whether runtime_check_duty() might do anything: a hint. Who blocks has called somebody, or counts on a searcher, who
+ * will; a submit only repeats a call that failed, and arms the governor. */
+static inline bool runtime_may_call(const struct runtime *rt)
+{
+    return rt->governor.present || duty_is_short(&rt->elastic.duty, duty_read(&rt->elastic.duty));
+}
 
 /* Nobody sleeps or searches, and work may wait: if a processor is free, somebody is called to it. After a full fence. */
 static inline void runtime_check_duty(struct runtime *rt, enum elastic_caller caller)
@@ -195,17 +230,18 @@ static inline void worker_serve(struct worker *w, void *key)
     atom_store(&w->park.serving, key, memory_order_release);
     if (key == NULL)
         return;
-    /* [PK4] forbids: a waiter for `key` misses this worker while the worker's pushes go fast past the waiter; pairs with
-     * idle_begin_wait(). */
+    /* [PK4] forbids: a waiter for `key` misses this worker while the worker's pushes go fast past the waiter; pairs
+     * with idle_begin_wait(). */
     atom_fence(memory_order_seq_cst);
     if (UNLIKELY(idle_has_waiters(&w->rt->idle)))
         deque_poison(&w->dq);
 }
 
-/* submit.c: hands a ready task to the runtime; see weir_submit() and weir_submit_batch(). */
-int runtime_submit(struct runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline);
-int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy, uint64_t deadline,
-                         size_t *accepted);
+/* submit.c: hands a ready task to the runtime; see weir_submit_lane(), weir_submit_to(), weir_submit_batch_lane(). */
+int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
+int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
+int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
+                         uint64_t deadline, size_t *accepted);
 /* guest.c: runs t and what it leaves on its deque on the calling thread. False: all guests are taken. */
 bool guest_run(struct runtime *rt, weir_task *t);
 

@@ -2,11 +2,12 @@
  *
  * state.h - the packed state word of a task: layout, accessors and transitions.
  *
- *  63     32 31      20 19       8 7      6        5        4         3       2       1      0
- * | owed     | thief+1  | waiter+1 | then | scoped | pooled | sleeper | waits | taken | done | forked |
+ *  63     32 31      30      20 19       8 7      6        5        4         3       2       1      0
+ * | owed     | queued | thief+1  | waiter+1 | then | scoped | pooled | sleeper | waits | taken | done | forked |
  *
- * A forked task that lies in its owner's deque has another form: the bottom that its fork has left, the address of the next
- * slot | forked. The join compares that with its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
+ * A forked task that lies in its owner's deque has another form: the bottom that its fork has left, the address of the
+ * next slot | forked. The join compares that with its bottom (weir_unfork). `taken` tells the forms apart: it is set
+ * before anybody but the joiner runs the task.
  *
  * owed     completions that must still be paid before the task is ready; 0 for a ready task
  * forked   a join will wait for the task; it sets `done` when it has run
@@ -16,12 +17,13 @@
  * pooled   the record belongs to a slab
  * scoped   `then` points to the `done` task of a struct weir_scope
  * then     (a scope) the last completion releases the scope's continuation
+ * queued   the task waits in an injector or an inbox: a second submit is refused
  * thief    the worker that took a forked task from its owner: where to leapfrog
  *
  * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
- * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns the
- * old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no place in a
- * later buffer can have the address in the word of a task that was stolen.
+ * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns
+ * the old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no
+ * place in a later buffer can have the address in the word of a task that was stolen.
  */
 #ifndef WEIR_STATE_H
 #define WEIR_STATE_H
@@ -41,8 +43,10 @@
 #define STATE_THEN (UINT64_C(1) << 7)
 #define STATE_WAITER_SHIFT 8
 #define STATE_THIEF_SHIFT 20
+#define STATE_QUEUED (UINT64_C(1) << 31)
 #define STATE_OWED_SHIFT WEIR_TASK_OWED_SHIFT
 #define STATE_WORKER_MASK UINT64_C(0xfff)
+#define STATE_THIEF_MASK UINT64_C(0x7ff)
 
 static_assert(sizeof(struct weir_task) == 32, "a task is half a cache line");
 
@@ -55,10 +59,11 @@ static inline uint32_t state_waiter(uint64_t state)
 /* The thief of a forked task, as its number + 1; 0: not known (yet). */
 static inline uint32_t state_thief(uint64_t state)
 {
-    return state & STATE_TAKEN ? (uint32_t)(state >> STATE_THIEF_SHIFT & STATE_WORKER_MASK) : 0;
+    return state & STATE_TAKEN ? (uint32_t)(state >> STATE_THIEF_SHIFT & STATE_THIEF_MASK) : 0;
 }
 
-/* Leaves the form with the slot, keeping nothing of it: `bits` are added to the taken form. Returns the old taken form. */
+/* Leaves the form with the slot, keeping nothing of it: `bits` are added to the taken form. Returns the old taken
+ * form. */
 static inline uint64_t state_take_with(weir_task *t, uint64_t bits)
 {
     uint64_t old = atom_load(&t->state, memory_order_relaxed); /* relaxed: the CAS decides */
@@ -138,6 +143,24 @@ static inline void state_owe(weir_task *t, uint32_t n)
 {
     /* relaxed: the count can't reach 0, so nobody acts on it before a later state_pay() */
     atom_add(&t->state, (uint64_t)n << STATE_OWED_SHIFT, memory_order_relaxed);
+}
+
+/* Submitter, before the push: marks a task that is not queued. False: it is, and nothing changed. */
+static inline MUST_USE bool state_set_queued(weir_task *t)
+{
+    /* relaxed: the submitter's alone until it is pushed; two threads that submit one task at once break that rule */
+    uint64_t state = atom_load(&t->state, memory_order_relaxed);
+    if ((state & STATE_QUEUED) != 0)
+        return false;
+    atom_store(&t->state, state | STATE_QUEUED, memory_order_relaxed);
+    return true;
+}
+
+/* Who has taken the task, or failed to push it. */
+static inline void state_clear_queued(weir_task *t)
+{
+    /* relaxed: the caller's alone */
+    atom_store(&t->state, atom_load(&t->state, memory_order_relaxed) & ~STATE_QUEUED, memory_order_relaxed);
 }
 
 /* The half of the word that changes with every completion: what a thread sleeps on. */

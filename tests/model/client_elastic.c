@@ -51,7 +51,7 @@ static weir_task *block_run(weir_worker *w, weir_task *t)
 
 static void submit_job(int i)
 {
-    MODEL_ASSERT(runtime_submit(rt, &job[i].task, WEIR_BLOCK, 0) == 0);
+    MODEL_ASSERT(runtime_submit(rt, &job[i].task, WEIR_LANE_NORMAL, WEIR_BLOCK, 0) == 0);
 }
 
 static void submit_blocker_and_job(void)

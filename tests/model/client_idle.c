@@ -107,7 +107,7 @@ static void pusher_pop(void)
 static void submit(int i)
 {
     rig_job_init(&job[i], 9);
-    MODEL_ASSERT(runtime_submit(rt, &job[i].task, WEIR_TRY, 0) == 0);
+    MODEL_ASSERT(runtime_submit(rt, &job[i].task, WEIR_LANE_NORMAL, WEIR_TRY, 0) == 0);
 }
 
 static void submit0(void) { submit(0); }

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_injector.c - the injector: producers and consumers at a capacity of 1 or 2; full, empty, closed, stalled.
+ * client_injector.c - the injector's rings: producers and consumers at capacities of 1 to 3; full, empty, closed,
+ * chains, a thread that is stopped for ever, and laps that wrap around while a thread sleeps.
  *
- * Scripts: P push, B push two at once, C pop (must find something where the letter is in lower case), K pop two at
- * once, Q close, D ask whether it is drained.
+ * Scripts: P push, B push two at once, T push three at once, C take (must find something where the letter is in lower
+ * case), K take up to three, Q close, D ask whether it is drained, E ask whether it is empty, p push (must find room).
  *
  * Threads: any number of producers and consumers.
  * Invariants: each accepted task comes out once, with its payload; one producer's tasks reach one consumer in order;
- * nothing is accepted after a close that was seen; a thread that is stopped for ever costs at most what it has in hand.
+ * there are never more than `capacity` tasks, and full is said only with so many; nothing is accepted after a close
+ * that was seen; a thread that is stopped for ever costs at most what it has in hand. The clients that wrap a lap
+ * (built with RING_LAP_BITS of 2) may see tasks out of order.
  */
 #include <string.h>
 
 #include "model.h"
 #include "os/os.h"
-#include "sync/injector.h"
+#include "sync/ring.h"
 
-#define TASKS_EACH 3u
+#define TASKS_EACH 12u
 #define THREADS 4u
 
 struct job {
@@ -24,7 +27,7 @@ struct job {
     int payload;
 };
 
-static struct injector q;
+static struct ring q;
 static struct job job[THREADS][TASKS_EACH];
 static bool accepted[THREADS][TASKS_EACH];
 static unsigned made[THREADS], out[THREADS][TASKS_EACH];
@@ -34,23 +37,32 @@ static bool was_drained;
 struct script {
     const char *thread[THREADS];
     uint32_t capacity;
+    bool any_order;
 };
 
 static const struct script scripts[] = {
-    /* 0 */ {{"P", "C"}, 1},
-    /* 1 */ {{"P", "P", "C"}, 1},
-    /* 2 */ {{"Pc", "Pc"}, 2},
-    /* 3 */ {{"PP", "CC"}, 1},
-    /* 4 */ {{"PP", "CC"}, 2},
-    /* 5 */ {{"P", "P", "C", "C"}, 2},
-    /* 6 */ {{"PQD", "PC"}, 2},
-    /* 7 */ {{"P", "QCD", "C"}, 1},
-    /* 8 */ {{"B", "K"}, 2},
-    /* 9 */ {{"PcPc", "P"}, 2},
-    /* 10 */ {{"B", "P", "K"}, 2},
-    /* 11 */ {{"CPC", "C"}, 1},
-    /* 12 */ {{"PC", "P", "C"}, 2},
-    /* 13 */ {{"PP", "Pc"}, 2},
+    /* 0 */ {{"P", "C"}, 1, false},
+    /* 1 */ {{"P", "P", "C"}, 1, false},
+    /* 2 */ {{"Pc", "Pc"}, 2, false},
+    /* 3 */ {{"PP", "CC"}, 1, false},
+    /* 4 */ {{"PPP", "CCC"}, 2, false},
+    /* 5 */ {{"P", "P", "C", "C"}, 2, false},
+    /* 6 */ {{"PQD", "PC"}, 2, false},
+    /* 7 */ {{"P", "QCD", "C"}, 1, false},
+    /* 8 */ {{"B", "K"}, 2, false},
+    /* 9 */ {{"PcPc", "P"}, 2, false},
+    /* 10 */ {{"B", "P", "K"}, 2, false},
+    /* 11 */ {{"CPC", "C"}, 1, false},
+    /* 12 */ {{"PC", "P", "C"}, 2, false},
+    /* 13 */ {{"PPP", "Pc"}, 3, false},
+    /* 14 */ {{"T", "PK"}, 3, false},
+    /* 15 */ {{"pcpc", "P"}, 2, false},
+    /* 16 */ {{"TKT", "B"}, 3, false},
+    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true},
+    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true},
+    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true},
+    /* 20 */ {{"Q", "Q", "P"}, 1, false},
+    /* 21 */ {{"P", "EPc"}, 2, false},
 };
 
 static const struct script *script(void)
@@ -58,11 +70,19 @@ static const struct script *script(void)
     return &scripts[model_tag()];
 }
 
-static void push(unsigned me, unsigned n)
+static unsigned all_accepted_and_not_out(void)
 {
-    weir_task *batch[2];
-    enum inject_result why = INJECT_OK;
-    size_t took = 0;
+    unsigned n = 0;
+    for (unsigned i = 0; i < THREADS; i++)
+        for (unsigned k = 0; k < TASKS_EACH; k++)
+            n += accepted[i][k] && out[i][k] == 0;
+    return n;
+}
+
+static void push(unsigned me, uint32_t n, bool must)
+{
+    weir_task *batch[3];
+    uint32_t took = 0;
     unsigned first = made[me];
     for (unsigned i = 0; i < n; i++) {
         struct job *j = &job[me][made[me]];
@@ -71,15 +91,12 @@ static void push(unsigned me, unsigned n)
         MODEL_WRITE(j->payload, (int)j->number + 1);
         batch[i] = &j->task;
     }
-    if (n == 1) {
-        why = injector_push(&q, batch[0], 7);
-        took = why == INJECT_OK;
-    } else {
-        took = injector_push_batch(&q, batch, n, 7, &why);
-    }
-    MODEL_ASSERT(took <= n && (took == n) == (why == INJECT_OK));
-    for (size_t i = 0; i < took; i++)
+    enum ring_result result = ring_push(&q, batch, n, 7, &took);
+    MODEL_ASSERT(result == RING_OK ? took > 0 && took <= n : took == 0);
+    MODEL_ASSERT(!must || result == RING_OK);
+    for (unsigned i = 0; i < took; i++)
         accepted[me][first + i] = true;
+    made[me] = first + took;
 }
 
 static void received(unsigned me, weir_task *t)
@@ -89,21 +106,16 @@ static void received(unsigned me, weir_task *t)
     MODEL_ASSERT(MODEL_READ(j->payload) == (int)j->number + 1);
     MODEL_ASSERT(out[j->producer][j->number] == 0);
     out[j->producer][j->number]++;
-    MODEL_ASSERT(last_seen[me][j->producer] <= j->number); /* in order: the next one that may come is above */
-    last_seen[me][j->producer] = j->number + 1;
+    MODEL_ASSERT(script()->any_order || last_seen[me][j->producer] <= j->number);
+    last_seen[me][j->producer] = j->number + 1; /* the next one that may come is above */
 }
 
-static void pop(unsigned me, unsigned n, bool must)
+static void pop(unsigned me, uint32_t most, bool must)
 {
-    weir_task *got[2];
+    weir_task *got[RING_CHAIN];
     uint64_t stamp = 0;
-    if (n == 1) {
-        got[0] = injector_pop(&q, &stamp);
-        n = got[0] != NULL;
-        MODEL_ASSERT(n == 0 || stamp == 7);
-    } else {
-        n = (unsigned)injector_pop_batch(&q, got, n);
-    }
+    uint32_t n = ring_take(&q, got, most, &stamp);
+    MODEL_ASSERT(n == 0 || stamp == 7);
     MODEL_ASSERT(!must || n > 0);
     for (unsigned i = 0; i < n; i++)
         received(me, got[i]);
@@ -113,13 +125,16 @@ static void run(unsigned me)
 {
     for (const char *s = script()->thread[me]; *s != 0; s++) {
         switch (*s) {
-        case 'P': push(me, 1); break;
-        case 'B': push(me, 2); break;
+        case 'P': push(me, 1, false); break;
+        case 'p': push(me, 1, true); break;
+        case 'B': push(me, 2, false); break;
+        case 'T': push(me, 3, false); break;
         case 'C': pop(me, 1, false); break;
-        case 'c': pop(me, 1, true); break;
-        case 'K': pop(me, 2, false); break;
-        case 'Q': injector_close(&q); break;
-        case 'D': was_drained |= injector_drained(&q); break;
+        case 'c': pop(me, 1, !script()->any_order); break;
+        case 'K': pop(me, 3, false); break;
+        case 'Q': ring_close(&q); break;
+        case 'D': was_drained |= ring_is_drained(&q); break;
+        case 'E': (void)ring_is_empty(&q); break;
         default: model_fail(__FILE__, __LINE__, "bad script");
         }
     }
@@ -132,42 +147,50 @@ static void t3(void) { run(3); }
 
 static void setup(void)
 {
-    MODEL_ASSERT(injector_init(&q, script()->capacity) == 0);
-    model_name(&q.full.head, "full.head");
-    model_name(&q.full.tail, "full.tail");
-    model_name(&q.full.patience, "full.patience");
-    model_name(&q.free.head, "free.head");
-    model_name(&q.free.tail, "free.tail");
-    model_name(&q.free.patience, "free.patience");
-    model_name(&q.closed, "closed");
+    MODEL_ASSERT(ring_init(&q, script()->capacity) == 0);
+    model_name(&q.head, "head");
+    model_name(&q.tail, "tail");
+    model_name(&q.seen, "seen");
+    static const char *const slot[] = {"slot0", "slot1", "slot2", "slot3"};
+    for (unsigned i = 0; i <= q.mask && i < 4; i++)
+        model_name(&q.slots[i], slot[i]);
+}
+
+/* Takes what is left, then fills the ring: the room must be as large as it was. Room: how many tasks it took. */
+static uint32_t empty_and_fill(void)
+{
+    weir_task *got[RING_CHAIN], *spare = &job[THREADS - 1][TASKS_EACH - 1].task;
+    uint64_t stamp;
+    uint32_t room = 0, pushed, n;
+    while ((n = ring_take(&q, got, 3, &stamp)) > 0)
+        for (uint32_t i = 0; i < n; i++)
+            received(THREADS, got[i]);
+    MODEL_ASSERT(ring_is_empty(&q) && ring_depth(&q) == 0);
+    while (room <= script()->capacity && ring_push(&q, &spare, 1, 7, &pushed) == RING_OK)
+        MODEL_ASSERT(ring_depth(&q) == ++room && !ring_is_empty(&q));
+    return room;
 }
 
 static void check(void)
 {
+    weir_task *got[RING_CHAIN];
+    uint64_t stamp;
     if (was_drained)
-        MODEL_ASSERT(injector_pop(&q, NULL) == NULL);
-    if (model_stalled()) { /* what the stopped thread had in hand is missing, no more: others go on */
-        uint32_t room = 0;
-        for (weir_task *t; (t = injector_pop(&q, NULL)) != NULL;)
-            received(THREADS, t);
-        for (unsigned i = 0; i < script()->capacity; i++)
-            room += injector_push(&q, &job[0][0].task, 7) == INJECT_OK;
-        MODEL_ASSERT(room + 1 >= script()->capacity);
+        MODEL_ASSERT(ring_take(&q, got, 1, &stamp) == 0);
+    memset(last_seen[THREADS], 0, sizeof last_seen[THREADS]);
+    MODEL_ASSERT(model_stalled() || all_accepted_and_not_out() <= script()->capacity);
+    bool drained = ring_is_drained(&q);
+    uint32_t room = empty_and_fill();
+    if (model_stalled()) { /* a stopped thread has pushed or it has not: it takes no room, others go on */
+        MODEL_ASSERT(room == script()->capacity || (room == 0 && ring_is_drained(&q)));
         return;
     }
-    memset(last_seen[THREADS], 0, sizeof last_seen[THREADS]);
-    for (weir_task *t; (t = injector_pop(&q, NULL)) != NULL;)
-        received(THREADS, t);
     for (unsigned i = 0; i < THREADS; i++)
         for (unsigned k = 0; k < TASKS_EACH; k++)
             MODEL_ASSERT(out[i][k] == accepted[i][k]);
-    /* All the room is there again, and not more than that. */
-    enum inject_result r = INJECT_OK;
-    unsigned room = 0;
-    while ((r = injector_push(&q, &job[0][0].task, 7)) == INJECT_OK)
-        room++;
-    MODEL_ASSERT(r == INJECT_CLOSED || room == script()->capacity);
-    injector_destroy(&q);
+    MODEL_ASSERT(room == script()->capacity || (room == 0 && ring_is_drained(&q)));
+    MODEL_ASSERT(!drained || room == 0);
+    ring_destroy(&q);
 }
 
 #define CLIENT(client, number, ...) {.name = client, .tag = number, .setup = setup, .check = check, \
@@ -176,24 +199,36 @@ static void check(void)
                                          .thread = {__VA_ARGS__}, .stall = (who) + 1, .leaks_ok = true}
 #define RANDOM(client, number, ...) {.name = client, .tag = number, .setup = setup, .check = check, \
                                      .thread = {__VA_ARGS__}, .pct = true, .executions = 20000}
+#define WRAP(client, number, ...) {.name = client, .tag = number, .setup = setup, .check = check, \
+                                   .thread = {__VA_ARGS__}, .preemptions = 2}
 static const struct model_client clients[] = {
     CLIENT("one_task", 0, t0, t1),
     CLIENT("full", 1, t0, t1, t2),
     CLIENT("each_finds_one", 2, t0, t1),
     CLIENT("two_through_one", 3, t0, t1),
-    CLIENT("two_through_two", 4, t0, t1),
+    CLIENT("three_through_two", 4, t0, t1),
     CLIENT("close_against_push", 6, t0, t1),
     CLIENT("close_drain", 7, t0, t1, t2),
-    CLIENT("batches", 8, t0, t1),
+    CLIENT("two_closers_and_a_push", 20, t0, t1, t2),
+    CLIENT("chains", 8, t0, t1),
+    CLIENT("chain_against_push_and_take", 14, t0, t1),
+    CLIENT("chains_against_chain", 16, t0, t1),
     CLIENT("empty_then_full", 11, t0, t1),
     CLIENT("push_pop_against_push", 9, t0, t1),
+    CLIENT("room_where_room_must_be", 15, t0, t1),
     CLIENT("push_pop_against_both", 12, t0, t1, t2),
     CLIENT("wrap_against_pop", 13, t0, t1),
+    CLIENT("look_then_push", 21, t0, t1),
     RANDOM("two_producers_two_consumers", 5, t0, t1, t2, t3),
-    RANDOM("batches_against_push", 10, t0, t1, t2),
+    RANDOM("chains_against_push", 10, t0, t1, t2),
+    WRAP("push_asleep_for_laps", 17, t0, t1),
+    WRAP("take_asleep_for_laps", 18, t0, t1),
+    WRAP("push_asleep_for_laps_and_a_close", 19, t0, t1),
     STALL("producer_stalls", 4, 0, t0, t1),
     STALL("consumer_stalls", 4, 1, t0, t1),
     STALL("both_sides_stalled_one", 2, 0, t0, t1),
+    STALL("chain_producer_stalls", 16, 0, t0, t1),
+    STALL("closer_stalls", 6, 0, t0, t1),
 };
 
 int main(int argc, char **argv)

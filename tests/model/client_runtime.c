@@ -33,7 +33,7 @@ static void worker1(void) { model_started(1); }
 static void submit(int i, weir_policy policy)
 {
     rig_job_init(&job[i], 3 + i);
-    int r = runtime_submit(rt, &job[i].task, policy, 0);
+    int r = runtime_submit(rt, &job[i].task, WEIR_LANE_NORMAL, policy, 0);
     MODEL_ASSERT(r == 0 || r == -ESHUTDOWN || (r == -EAGAIN && policy == WEIR_TRY));
     accepted[i] = r == 0;
 }
@@ -233,7 +233,7 @@ static void submit_forker(void)
 {
     rig_job_init(&job[0], 0);
     job[0].task.run = parent_run;
-    MODEL_ASSERT(runtime_submit(rt, &job[0].task, WEIR_BLOCK, 0) == 0);
+    MODEL_ASSERT(runtime_submit(rt, &job[0].task, WEIR_LANE_NORMAL, WEIR_BLOCK, 0) == 0);
     accepted[0] = 1;
     stop(WEIR_DRAIN);
 }
@@ -268,7 +268,7 @@ static void submit_scope(void)
 {
     rig_job_init(&job[0], 0);
     job[0].task.run = scope_run;
-    MODEL_ASSERT(runtime_submit(rt, &job[0].task, WEIR_BLOCK, 0) == 0);
+    MODEL_ASSERT(runtime_submit(rt, &job[0].task, WEIR_LANE_NORMAL, WEIR_BLOCK, 0) == 0);
     accepted[0] = 1;
     stop(WEIR_DRAIN);
 }

@@ -194,6 +194,25 @@ uint64_t os_now(void)
     return self()->cur.now;
 }
 
+uint64_t os_ticks(void)
+{
+    return os_now();
+}
+
+void os_ticks_init(void)
+{
+}
+
+uint64_t os_ticks_to_ns(uint64_t ticks)
+{
+    return ticks;
+}
+
+unsigned os_cpu(void)
+{
+    return 0;
+}
+
 void os_relax(void)
 {
     struct op o;

@@ -79,15 +79,15 @@ struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uin
     model_name(&rt->idle.asleep[0], "asleep");
     model_name(&rt->idle.waiting[0], "waiting");
     model_name(&rt->phase, "phase");
+    struct injector *injector = &rt->injectors[0];
+    model_ignore(injector->passed, sizeof injector->passed);
     model_name(&rt->threads, "threads");
     model_name(&rt->elastic.duty.word, "duty");
     model_name(&rt->table, "table");
-    model_name(&rt->injector.full.head, "queue.head");
-    model_name(&rt->injector.full.tail, "queue.tail");
-    model_name(&rt->injector.free.head, "room.head");
-    model_name(&rt->injector.free.tail, "room.tail");
-    model_name(&rt->room.epoch, "room.epoch");
-    model_name(&rt->room.waiters, "room.waiters");
+    model_name(&injector->lane[WEIR_LANE_NORMAL].head, "queue.head");
+    model_name(&injector->lane[WEIR_LANE_NORMAL].tail, "queue.tail");
+    model_name(&rt->room[WEIR_LANE_NORMAL].epoch, "room.epoch");
+    model_name(&rt->room[WEIR_LANE_NORMAL].waiters, "room.waiters");
     return rt;
 }
 
@@ -121,7 +121,7 @@ void rig_worker_end(void)
 
 void rig_end(struct runtime *rt)
 {
-    injector_close(&rt->injector);
+    intake_close(rt);
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);

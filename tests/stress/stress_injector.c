@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * stress_injector.c - producers and consumers on small injectors that are closed at a random moment: every task that
- * was accepted comes out once, in its producer's order, with its stamp; nothing comes out after "drained".
+ * stress_injector.c - producers and consumers on small rings that are closed at a random moment: every task that was
+ * accepted comes out once, in its producer's order, with its stamp; nothing comes out after "drained"; and a thread
+ * that is stopped at any instruction stops nobody else.
  *
  * Each round draws its capacity, its numbers of threads and the way they work from the seed. Producers that find the
- * queue full sleep on an eventcount, so that a lost wake-up shows as a hang.
+ * ring full sleep on an eventcount, so that a lost wake-up shows as a hang. In the other rounds nobody sleeps: there a
+ * signal stops a thread wherever it is, and it goes on only when every other thread has finished more calls.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +19,26 @@
 
 #include "base/util.h"
 #include "os/os.h"
+#include "os/sanitizer.h"
 #include "sync/eventcount.h"
-#include "sync/injector.h"
+#include "sync/ring.h"
 
 #define PRODUCERS_MAX 5u
 #define CONSUMERS_MAX 5u
 #define ITEMS_MAX 3000u    /* tasks of a producer in a round */
-#define CAPACITY_LOG_MAX 8u
-#define BATCH_MAX 100u     /* more than one draw of tickets */
+#define CAPACITY_MAX 300u
+#define CALLS_MEANWHILE 20u /* that each other thread finishes while one is stopped */
+#define BATCH_MAX 100u     /* several chains */
+#define STOPS 20u          /* threads stopped in a round */
 #define ROUNDS 600u
 #define HANG_LIMIT 150u    /* seconds for all rounds */
+
+/* ThreadSanitizer delivers a signal only when the thread calls the C library: not at any instruction, or never. */
+#ifdef WEIR_TSAN
+#define STOPPING_WORKS false
+#else
+#define STOPPING_WORKS true
+#endif
 
 struct item {
     weir_task task;
@@ -33,8 +47,16 @@ struct item {
     weir_atomic_u32 popped;
 };
 
+/* What the thread that stops others knows of each. */
+struct victim {
+    pthread_t thread;
+    weir_atomic_u32 calls; /* finished pushes or takes */
+    weir_atomic_u32 ended;
+};
+
 struct producer {
     struct rng rng;
+    struct victim v;
     uint32_t id;
     uint32_t accepted; /* items[id][0] to items[id][accepted - 1] */
     uint32_t single; /* percent of the pushes that are single ones */
@@ -42,11 +64,14 @@ struct producer {
 
 struct consumer {
     struct rng rng;
+    struct victim v;
     uint64_t popped;
     uint32_t next[PRODUCERS_MAX]; /* smallest number that may still come from each */
 };
 
-static struct injector q;
+static struct ring q;
+static bool stopping;                /* this round stops threads */
+static weir_atomic_u32 held, go_on;  /* signal handlers entered; futex: rounds of stopping that are over */
 static struct eventcount room;
 static struct item items[PRODUCERS_MAX][ITEMS_MAX];
 static uint32_t item_count;
@@ -66,40 +91,96 @@ static void maybe_pause(struct rng *rng)
         os_yield();
 }
 
+/* --- stopping threads ------------------------------------------------------------------------------------------ */
+
+/* On the thread that is to stand still. */
+static void stand_still(int signal_number)
+{
+    int saved = errno;
+    uint32_t now = atom_load(&go_on, memory_order_acquire); /* orders, all in this section: stronger than needed */
+    (void)signal_number;
+    atom_add(&held, 1u, memory_order_seq_cst);
+    while (atom_load(&go_on, memory_order_acquire) == now)
+        os_futex_wait(&go_on, now, OS_FOREVER);
+    errno = saved;
+}
+
+static void call_done(struct victim *v)
+{
+    atom_store(&v->calls, atom_load(&v->calls, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static bool has_ended(struct victim *v)
+{
+    return atom_load(&v->ended, memory_order_acquire) != 0;
+}
+
+/* Stops all[who] and waits until each other one has finished some calls, or has ended. */
+static void stop_one(struct victim **all, uint32_t n, uint32_t who)
+{
+    uint32_t before[PRODUCERS_MAX + CONSUMERS_MAX];
+    uint32_t was = atom_load(&held, memory_order_acquire);
+    if (has_ended(all[who]) || pthread_kill(all[who]->thread, SIGUSR1) != 0)
+        return;
+    while (atom_load(&held, memory_order_acquire) == was && !has_ended(all[who]))
+        os_yield();
+    for (uint32_t i = 0; i < n; i++)
+        before[i] = atom_load(&all[i]->calls, memory_order_acquire);
+    for (uint32_t i = 0; i < n; i++)
+        while (i != who && !has_ended(all[i]) &&
+               atom_load(&all[i]->calls, memory_order_acquire) - before[i] < CALLS_MEANWHILE)
+            os_yield(); /* for ever, if the stopped thread stops this one: then the alarm ends the program */
+    atom_add(&go_on, 1u, memory_order_seq_cst);
+    os_futex_wake(&go_on, INT32_MAX);
+}
+
 /* --- producers ------------------------------------------------------------------------------------------------ */
 
-static enum inject_result push_some(struct producer *p)
+static enum ring_result push_some(struct producer *p)
 {
     weir_task *list[BATCH_MAX];
-    enum inject_result why;
+    enum ring_result why;
     uint32_t left = item_count - p->accepted;
     if (rng_below(&p->rng, 100) < p->single) {
-        why = injector_push(&q, &items[p->id][p->accepted].task, p->accepted);
-        p->accepted += why == INJECT_OK;
+        weir_task *one = &items[p->id][p->accepted].task;
+        uint32_t pushed = 0;
+        why = ring_push(&q, &one, 1, p->accepted, &pushed);
+        p->accepted += pushed;
         return why;
     }
     uint32_t n = 1 + rng_below(&p->rng, left < BATCH_MAX ? left : BATCH_MAX);
     for (uint32_t i = 0; i < n; i++)
         list[i] = &items[p->id][p->accepted + i].task;
-    size_t done = injector_push_batch(&q, list, n, p->accepted, &why);
-    if ((done == n) != (why == INJECT_OK))
-        fail("the batch's reason does not fit its count");
-    p->accepted += (uint32_t)done;
+    uint32_t done = 0, stamp = p->accepted;
+    why = RING_OK;
+    while (done < n && why == RING_OK) {
+        uint32_t pushed = 0;
+        why = ring_push(&q, list + done, n - done < q.chain ? n - done : q.chain, stamp, &pushed);
+        if ((why == RING_OK) != (pushed > 0))
+            fail("a push's result does not fit its count");
+        done += pushed;
+    }
+    p->accepted += done;
     return why;
 }
 
 static void *produce(void *arg)
 {
     struct producer *p = arg;
-    enum inject_result why = INJECT_OK;
-    while (p->accepted < item_count && why != INJECT_CLOSED) {
+    enum ring_result why = RING_OK;
+    while (p->accepted < item_count && why != RING_CLOSED) {
         maybe_pause(&p->rng);
         why = push_some(p);
-        if (why != INJECT_FULL)
+        call_done(&p->v);
+        if (why != RING_FULL)
             continue;
+        if (stopping) {
+            os_yield();
+            continue;
+        }
         uint32_t key = eventcount_prepare(&room);
         why = push_some(p);
-        if (why != INJECT_FULL)
+        if (why != RING_FULL)
             eventcount_cancel(&room);
         else if (rng_below(&p->rng, 8) == 0)
             (void)!eventcount_wait(&room, key, os_now() + rng_below(&p->rng, 100000));
@@ -108,6 +189,7 @@ static void *produce(void *arg)
     }
     eventcount_notify(&room, 1); /* a wake that came to us and was not needed goes on to another */
     atom_sub(&producers_left, 1, memory_order_release); /* its pushes before; pairs with close_now() */
+    atom_store(&p->v.ended, 1u, memory_order_release);  /* pairs with has_ended() */
     return NULL;
 }
 
@@ -130,29 +212,26 @@ static void *consume(void *arg)
 {
     struct consumer *c = arg;
     weir_task *list[BATCH_MAX];
+    static_assert(BATCH_MAX >= RING_CHAIN, "room for a chain");
     for (;;) {
         uint64_t stamp;
         size_t got;
         maybe_pause(&c->rng);
-        if (rng_below(&c->rng, 2)) {
-            list[0] = injector_pop(&q, &stamp);
-            got = list[0] != NULL;
-            if (got)
-                check(c, list[0], &stamp);
-        } else {
-            got = injector_pop_batch(&q, list, 1 + rng_below(&c->rng, BATCH_MAX));
-            for (size_t i = 0; i < got; i++)
-                check(c, list[i], NULL);
-        }
+        got = ring_take(&q, list, rng_below(&c->rng, 2) ? 1 : 1 + rng_below(&c->rng, BATCH_MAX), &stamp);
+        for (size_t i = 0; i < got; i++)
+            check(c, list[i], i == 0 ? &stamp : NULL);
+        call_done(&c->v);
         if (got > 0)
             eventcount_notify(&room, (int)got);
-        else if (injector_drained(&q))
+        else if (ring_is_drained(&q))
             break;
         else
             os_yield();
     }
-    if (injector_pop(&q, NULL))
-        fail("a task came out after the queue was drained");
+    uint64_t stamp;
+    if (ring_take(&q, list, 1, &stamp) > 0)
+        fail("a task came out after the ring was drained");
+    atom_store(&c->v.ended, 1u, memory_order_release); /* pairs with has_ended() */
     return NULL;
 }
 
@@ -167,7 +246,7 @@ static void close_now(struct rng *rng)
         while (atom_load(&producers_left, memory_order_acquire) > 0) /* pairs with produce() */
             os_yield();
     }
-    injector_close(&q);
+    ring_close(&q);
     eventcount_notify_all(&room);
 }
 
@@ -180,15 +259,6 @@ static void reset_items(uint32_t producers)
             atom_store(&items[i][j].popped, 0, memory_order_relaxed); /* relaxed: no thread is running */
         }
     }
-}
-
-/* Takes what is free and counts it. The depth would not do: a ticket that met a stalled taker's slot counts there too. */
-static uint32_t free_indices(void)
-{
-    uint32_t n = 0, index;
-    while (scq_take(&q.free, &index, 1) != 0)
-        n++;
-    return n;
 }
 
 static void check_round(uint32_t producers, uint32_t consumers, const struct producer *p, const struct consumer *c)
@@ -204,9 +274,8 @@ static void check_round(uint32_t producers, uint32_t consumers, const struct pro
         popped += c[i].popped;
     if (accepted != popped)
         fail("the counts differ");
-    /* The pop passes the tickets of pushes that were refused after the last consumer had left. */
-    if (injector_pop(&q, NULL) || !injector_drained(&q) || !injector_is_empty(&q) || free_indices() != q.capacity)
-        fail("the queue is not as it was at the start");
+    if (!ring_is_drained(&q) || !ring_is_empty(&q) || ring_depth(&q) != 0)
+        fail("something is left in the ring");
     if (atom_load(&room.waiters, memory_order_relaxed) != 0) /* relaxed: joined */
         fail("a waiter was left over");
 }
@@ -215,37 +284,46 @@ static uint64_t run_round(struct rng *rng)
 {
     static struct producer p[PRODUCERS_MAX];
     static struct consumer c[CONSUMERS_MAX];
-    pthread_t pt[PRODUCERS_MAX], ct[CONSUMERS_MAX];
+    struct victim *all[PRODUCERS_MAX + CONSUMERS_MAX];
     uint32_t producers = 1 + rng_below(rng, PRODUCERS_MAX), consumers = 1 + rng_below(rng, CONSUMERS_MAX);
     uint32_t single = rng_below(rng, 101);
     uint64_t accepted = 0;
     item_count = 1 + rng_below(rng, ITEMS_MAX);
     pause_below = rng_below(rng, 4) ? 0 : rng_below(rng, 128);
+    stopping = STOPPING_WORKS && rng_below(rng, 3) == 0;
+    if (stopping)
+        item_count = ITEMS_MAX; /* so that it lasts */
     reset_items(producers);
     atom_store(&producers_left, producers, memory_order_relaxed); /* relaxed: no thread is running */
-    if (injector_init(&q, 1u << rng_below(rng, CAPACITY_LOG_MAX + 1)) != 0)
+    if (ring_init(&q, 1 + rng_below(rng, CAPACITY_MAX)) != 0)
         exit(2);
     for (uint32_t i = 0; i < producers; i++) {
         p[i] = (struct producer){.id = i, .single = single};
         rng_seed(&p[i].rng, rng_next(rng));
-        if (pthread_create(&pt[i], NULL, produce, &p[i]) != 0)
+        if (pthread_create(&p[i].v.thread, NULL, produce, &p[i]) != 0)
             exit(2);
     }
     for (uint32_t i = 0; i < consumers; i++) {
         c[i] = (struct consumer){.popped = 0};
         rng_seed(&c[i].rng, rng_next(rng));
-        if (pthread_create(&ct[i], NULL, consume, &c[i]) != 0)
+        if (pthread_create(&c[i].v.thread, NULL, consume, &c[i]) != 0)
             exit(2);
     }
+    for (uint32_t i = 0; i < producers; i++)
+        all[i] = &p[i].v;
+    for (uint32_t i = 0; i < consumers; i++)
+        all[producers + i] = &c[i].v;
+    for (uint32_t i = 0; stopping && i < STOPS; i++)
+        stop_one(all, producers + consumers, rng_below(rng, producers + consumers));
     close_now(rng);
     for (uint32_t i = 0; i < producers; i++)
-        pthread_join(pt[i], NULL);
+        pthread_join(p[i].v.thread, NULL);
     for (uint32_t i = 0; i < consumers; i++)
-        pthread_join(ct[i], NULL);
+        pthread_join(c[i].v.thread, NULL);
     check_round(producers, consumers, p, c);
     for (uint32_t i = 0; i < producers; i++)
         accepted += p[i].accepted;
-    injector_destroy(&q);
+    ring_destroy(&q);
     return accepted;
 }
 
@@ -264,6 +342,7 @@ int main(int argc, char **argv)
     printf("stress_injector --seed %llu --rounds %u\n", (unsigned long long)seed, rounds);
     fflush(stdout);
     alarm(HANG_LIMIT);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = stand_still, .sa_flags = SA_RESTART}, NULL);
     rng_seed(&rng, seed);
     for (uint32_t i = 0; i < rounds && atom_load(&failures, memory_order_relaxed) == 0; i++) /* relaxed: joined */
         accepted += run_round(&rng);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * intake.c - where outside work waits: injectors, one per cache domain, and the workers' inboxes; and how a worker
+ * takes from them.
+ *
+ * Threads: worker_take_injected: the worker. The others: any that holds the runtime.
+ * Invariants: a task from an inbox never gets onto a deque: it runs where it was sent. Whatever is taken from elsewhere
+ * is returned or put on the own deque. Each task that leaves a queue notifies those who sleep for room in that queue.
+ */
+#include <errno.h>
+
+#include "obs/probes.h"
+#include "sched/worker.h"
+
+/* --- taking --------------------------------------------------------------------------------------------------- */
+
+/* Every take is a sample of how long its oldest task has waited. */
+static inline void note_queue_time(struct worker *w, uint64_t stamp)
+{
+    uint64_t now = os_ticks();
+    uint64_t waited = now > stamp ? now - stamp : 0; /* clocks of two processors differ by a little */
+    struct counters *c = &w->counters;
+    /* relaxed: own cells */
+    if (waited > atom_load(&c->queue_ticks_max, memory_order_relaxed))
+        atom_store(&c->queue_ticks_max, waited, memory_order_relaxed);
+    atom_store(&c->queue_ticks_last, waited, memory_order_relaxed);
+    atom_count(&c->queue_ticks_sum, waited);
+    atom_count(&c->queue_samples, 1);
+}
+
+static weir_task *take_pinned(struct worker *w)
+{
+    weir_task *out[RING_CHAIN];
+    uint64_t stamp;
+    if (ring_take(&w->inbox, out, 1, &stamp) == 0) /* they come one by one */
+        return NULL;
+    state_clear_queued(out[0]);
+    note_queue_time(w, stamp);
+    atom_count(&w->counters.injected, 1);
+    atom_count(&w->counters.pinned, 1);
+    PROBE3(inject, w->id, out[0], 1);
+    eventcount_notify(&w->inbox_room, 1);
+    return out[0];
+}
+
+/* How many tasks to take at once: no more than fit on the own deque without a move that could fail, as a push that
+ * finds no room runs its task right here. A chain that is longer than this comes whole all the same. */
+static inline uint32_t batch_size(struct worker *w)
+{
+    if (w->rt->governor.present)
+        return 1; /* what waits, waits where the governor sees it: in a deque it could be stuck behind a task that blocks */
+    if (UNLIKELY(deque_room(&w->dq) < RING_CHAIN - 1))
+        (void)deque_relocate(&w->dq, w->rt->config.deque_limit); /* if not: fewer at once */
+    uint64_t most = deque_room(&w->dq) + 1; /* one is run, not pushed */
+    return most < RING_CHAIN ? (uint32_t)most : RING_CHAIN;
+}
+
+static weir_task *take_shared(struct worker *w)
+{
+    struct runtime *rt = w->rt;
+    weir_task *batch[RING_CHAIN];
+    uint64_t stamp;
+    weir_lane lane;
+    uint32_t most = batch_size(w);
+    for (uint32_t i = 0; i < rt->intakes; i++) {
+        struct injector *q = &rt->injectors[(w->domain + i) % rt->intakes];
+        uint32_t n = injector_take(q, batch, most, rt->count, &stamp, &lane);
+        if (n == 0)
+            continue;
+        note_queue_time(w, stamp);
+        atom_count(&w->counters.injected, n);
+        PROBE3(inject, w->id, batch[0], n);
+        eventcount_notify(&rt->room[lane], (int)n);
+        if (n > 1 && !w->has_taken) {
+            w->has_taken = true;
+            w->taken_base = deque_position(&w->dq);
+        }
+        w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
+        for (uint32_t k = n - 1; k > 0; k--) { /* the oldest ends on the bottom and runs next */
+            state_clear_queued(batch[k]);
+            weir_push(worker_public(w), batch[k]);
+        }
+        state_clear_queued(batch[0]);
+        return batch[0];
+    }
+    return NULL;
+}
+
+weir_task *worker_take_injected(struct worker *w)
+{
+    w->ticks = 0;
+    w->inbox_first = !w->inbox_first; /* neither starves the other */
+    weir_task *t = w->inbox_first ? take_pinned(w) : take_shared(w);
+    if (t == NULL)
+        t = w->inbox_first ? take_shared(w) : take_pinned(w);
+    return t;
+}
+
+/* A task that was taken together with others may lie beneath inside work that never ends: so the oldest of the deque,
+ * got as a thief gets it. */
+static weir_task *take_oldest(struct worker *w)
+{
+    weir_task *t = NULL;
+    if (deque_position(&w->dq) <= w->taken_base)
+        w->has_taken = false;
+    if (!w->has_taken)
+        return NULL;
+    if (!deque_has_public(&w->dq))
+        deque_publish(&w->dq);
+    if (deque_steal(&w->dq, NULL, &t) != STEAL_OK)
+        return NULL;
+    w->ticks = 0;
+    return t;
+}
+
+weir_task *worker_take_ahead(struct worker *w)
+{
+    weir_task *t = NULL;
+    w->oldest_first = !w->oldest_first;
+    if (w->has_taken && w->oldest_first)
+        t = take_oldest(w);
+    if (t == NULL)
+        t = worker_take_injected(w);
+    if (t == NULL && w->has_taken)
+        t = take_oldest(w);
+    return t;
+}
+
+/* --- looking -------------------------------------------------------------------------------------------------- */
+
+bool intake_is_empty(struct runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->intakes; i++)
+        if (!injector_is_empty(&rt->injectors[i]))
+            return false;
+    return true;
+}
+
+bool worker_sees_injected(struct worker *w)
+{
+    return !ring_is_empty(&w->inbox) || !intake_is_empty(w->rt);
+}
+
+uint64_t intake_shared_depth(struct runtime *rt)
+{
+    uint64_t depth = 0;
+    for (uint32_t i = 0; i < rt->intakes; i++)
+        depth += injector_depth(&rt->injectors[i]);
+    return depth;
+}
+
+uint64_t intake_depth(struct runtime *rt)
+{
+    uint64_t depth = intake_shared_depth(rt);
+    for (uint32_t i = 0; i < rt->count; i++)
+        depth += ring_depth(&rt->workers[i]->inbox);
+    return depth;
+}
+
+bool intake_is_drained(struct runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->intakes; i++)
+        if (!injector_is_drained(&rt->injectors[i]))
+            return false;
+    for (uint32_t i = 0; i < rt->count; i++)
+        if (!ring_is_drained(&rt->workers[i]->inbox))
+            return false;
+    return true;
+}
+
+/* --- closing -------------------------------------------------------------------------------------------------- */
+
+void intake_close(struct runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->intakes; i++)
+        injector_close(&rt->injectors[i]);
+    for (uint32_t i = 0; i < rt->count; i++)
+        ring_close(&rt->workers[i]->inbox);
+}
+
+void intake_notify_lanes(struct runtime *rt)
+{
+    for (unsigned i = 0; i < INJECTOR_LANES; i++)
+        eventcount_notify_all(&rt->room[i]);
+}
+
+void intake_notify_all(struct runtime *rt)
+{
+    intake_notify_lanes(rt);
+    for (uint32_t i = 0; i < rt->count; i++)
+        eventcount_notify_all(&rt->workers[i]->inbox_room);
+}
+
+/* --- lifecycle ------------------------------------------------------------------------------------------------ */
+
+int intake_init(struct runtime *rt, uint32_t domains)
+{
+    uint32_t capacity = rt->config.queue_capacity;
+    if (domains > capacity)
+        domains = capacity; /* each holds one task at least */
+    rt->injectors = os_alloc(domains * sizeof(*rt->injectors), LINE_PAIR);
+    if (rt->injectors == NULL)
+        return -ENOMEM;
+    rt->injectors_size = domains * sizeof(*rt->injectors);
+    for (uint32_t i = 0; i < domains; i++) {
+        int r = injector_init(&rt->injectors[i], capacity / domains + (i < capacity % domains));
+        if (r != 0)
+            return r;
+        rt->intakes = i + 1;
+        if (rt->config.max_workers > rt->count)
+            injector_unchain(&rt->injectors[i]); /* a chain comes whole: see batch_size() */
+    }
+    return 0;
+}
+
+void intake_destroy(struct runtime *rt)
+{
+    while (rt->intakes > 0)
+        injector_destroy(&rt->injectors[--rt->intakes]);
+    os_free(rt->injectors, rt->injectors_size);
+    rt->injectors = NULL;
+}
