@@ -5,6 +5,7 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include <weir/admission.h>
 #include <weir/base.h>
 #include <weir/fork.h>
 #include <weir/runtime.h>
