@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/admission.h"
 #include "base/util.h"
 #include "os/topology.h"
 
@@ -104,6 +105,7 @@ int weir_config_init(weir_config *c)
         .publish_mode = (weir_publish_mode)publish,
         .guests = DEFAULT_GUESTS,
         .name = "weir",
+        .admission = NULL,
     };
     return 0;
 }
@@ -135,8 +137,11 @@ int config_check(const weir_config *in, weir_config *out)
         return config_refuse("guests");
     if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)
         return config_refuse("name");
+    uint32_t capacity = (uint32_t)pow2_ceil(in->queue_capacity);
+    if (in->admission != NULL && admission_check(in->admission, capacity) != 0)
+        return -EINVAL;
     *out = *in;
-    out->queue_capacity = (uint32_t)pow2_ceil(in->queue_capacity);
+    out->queue_capacity = capacity;
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
     out->deque_limit = (uint32_t)pow2_ceil(in->deque_limit);
     return 0;

@@ -33,6 +33,9 @@ const char *weir_strerror(int error)
     case -EMFILE: return "too many runtimes in this process";
     case -EDEADLK: return "not on a worker: the wait could never end";
     case -EALREADY: return "another thread is stopping the runtime";
+    case -ENOBUFS: return "refused by the depth guard: the queue is above its high mark";
+    case -EBUSY: return "refused: work waits too long, or the guards are busy telling";
+    case -ECONNREFUSED: return "refused by the circuit breaker";
     case -ECANCELED: return "cancelled";
     default: break;
     }

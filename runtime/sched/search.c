@@ -36,6 +36,7 @@ weir_task *worker_take_injected(struct worker *w)
         return NULL;
     atom_count(&w->counters.injected, n);
     eventcount_notify(&rt->room, (int)n);
+    admission_taken(w, &rt->admission, batch, n);
     PROBE3(inject, w->id, batch[0], n);
     for (size_t i = n - 1; i > 0; i--) /* the oldest ends on the bottom and runs next */
         weir_push(worker_public(w), batch[i]);

@@ -18,6 +18,7 @@ static void announce_work(struct runtime *rt)
     unsigned sent = idle_notify(&rt->idle);
     if (sent != 0)
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
+    admission_grew(rt, &rt->admission);
 }
 
 /* A worker's own submit when the injector is full: its deque has room, or runs the task at once. */
@@ -33,7 +34,9 @@ static bool keep_on_own_deque(struct runtime *rt, weir_task *t)
 /* One attempt. 0, -EAGAIN or -ESHUTDOWN. */
 static int try_submit(struct runtime *rt, weir_task *t)
 {
-    switch (injector_push(&rt->injector, t, os_now())) {
+    uint64_t now = os_now();
+    t->stamp = now; /* for the guards */
+    switch (injector_push(&rt->injector, t, now)) {
     case INJECT_OK:
         announce_work(rt);
         return 0;
@@ -81,7 +84,10 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
     int r = 0;
     while (done < n && r == 0) {
         enum inject_result why = INJECT_OK;
-        size_t took = injector_push_batch(&rt->injector, tasks + done, n - done, os_now(), &why);
+        uint64_t now = os_now();
+        for (size_t i = done; i < n; i++)
+            tasks[i]->stamp = now; /* for the guards */
+        size_t took = injector_push_batch(&rt->injector, tasks + done, n - done, now, &why);
         done += took;
         if (took > 0)
             announce_work(rt);

@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "obs/counters.h"
 #include "os/os.h"
+#include "sched/admission.h"
 #include "sched/idle.h"
 #include "sync/deque.h"
 #include "sync/eventcount.h"
@@ -69,6 +70,7 @@ struct runtime {
     struct idle idle;
     struct injector injector;
     struct eventcount room;  /* submitters wait here for the injector */
+    struct admission admission;
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;

@@ -16,6 +16,9 @@
  * pooled   the record belongs to a slab
  * scoped   `then` points to the `done` task of a struct weir_scope
  * then     (a scope) the last completion releases the scope's continuation
+ * A task that was submitted uses the lowest bits of the waiter's field, which it has no use for:
+ * sheddable (8) the record is a weir_request; shed (9) `shed` is called in the place of `run`; probe (10) the circuit
+ * breaker let it through as one.
  * thief    the worker that took a forked task from its owner: where to leapfrog
  *
  * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
@@ -26,6 +29,7 @@
 #ifndef WEIR_STATE_H
 #define WEIR_STATE_H
 
+#include <weir/admission.h>
 #include <weir/fork.h>
 
 #include "base/atomics.h"
@@ -39,6 +43,9 @@
 #define STATE_POOLED (UINT64_C(1) << 5)
 #define STATE_SCOPED WEIR_TASK_SCOPED
 #define STATE_THEN (UINT64_C(1) << 7)
+#define STATE_SHEDDABLE WEIR_TASK_SHEDDABLE
+#define STATE_SHED (UINT64_C(1) << 9)
+#define STATE_PROBE (UINT64_C(1) << 10)
 #define STATE_WAITER_SHIFT 8
 #define STATE_THIEF_SHIFT 20
 #define STATE_OWED_SHIFT WEIR_TASK_OWED_SHIFT
