@@ -7,8 +7,10 @@
 
 #include <weir/admission.h>
 #include <weir/base.h>
+#include <weir/event.h>
 #include <weir/fork.h>
 #include <weir/runtime.h>
+#include <weir/sizing.h>
 #include <weir/stats.h>
 #include <weir/task.h>
 

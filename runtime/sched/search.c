@@ -142,6 +142,9 @@ weir_task *worker_search(struct worker *w)
             continue;
         }
         end_if_dry(rt);
+        /* relaxed: of the workers that park one after the other, the last reads at least its own announcement */
+        if (atom_load(&rt->idle.sleepers, memory_order_relaxed) == rt->count)
+            rest_tell(&rt->rest);
         atom_count(&w->counters.parks, 1);
         PROBE1(park, w->id);
         idle_sleep(&rt->idle, w->id);

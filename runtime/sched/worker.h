@@ -16,6 +16,7 @@
 #include "os/os.h"
 #include "sched/admission.h"
 #include "sched/idle.h"
+#include "sched/rest.h"
 #include "sync/deque.h"
 #include "sync/eventcount.h"
 #include "sync/injector.h"
@@ -71,6 +72,7 @@ struct runtime {
     struct injector injector;
     struct eventcount room;  /* submitters wait here for the injector */
     struct admission admission;
+    struct rest rest;        /* who is told when all workers sleep */
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;

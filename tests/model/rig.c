@@ -6,6 +6,7 @@
  */
 #include "rig.h"
 
+#include "os/eventfd.h"
 #include "os/topology.h"
 
 #define RIG_STACK 65536u /* bytes: what the workers believe; fibers have more */
@@ -32,6 +33,12 @@ enum topology_distance topology_distance(const struct topology *t, int cpu_a, in
 {
     (void)t, (void)cpu_a, (void)cpu_b;
     return TOPOLOGY_REMOTE;
+}
+
+int eventfd_ring(int fd)
+{
+    (void)fd;
+    return 0;
 }
 
 /* --- the runtime ------------------------------------------------------------------------------------------------ */
