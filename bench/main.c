@@ -16,6 +16,7 @@ static const struct bench_case *const cases[] = {
     &bench_fib,       &bench_nqueens, &bench_uts_t1, &bench_uts_t3,    &bench_sort, &bench_matmul,
     &bench_strassen,  &bench_integrate, &bench_skynet, &bench_flat,    &bench_flat_then, &bench_loop,
     &bench_idle,      &bench_wake,    &bench_pingpong, &bench_submit,
+    &bench_capacity,
 };
 #define CASES (sizeof cases / sizeof *cases)
 #define FIRST_TABLE "fib,nqueens,uts_t1,uts_t3" /* what runs when nothing is named */

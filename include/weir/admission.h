@@ -134,7 +134,7 @@ WEIR_API void weir_breaker_read(const weir_breaker *b, weir_breaker_counts *out)
 /* What the breaker is fed with, in weir_admission.feeds. */
 #define WEIR_FEED_REPORTS (UINT32_C(1) << 0)    /* weir_report() */
 #define WEIR_FEED_QUEUE_TIME (UINT32_C(1) << 1) /* a task that waited longer than slow_ns is a failure */
-#define WEIR_FEED_REJECTIONS (UINT32_C(1) << 2) /* a submit refused by the full queue, a deadline or another guard is one */
+#define WEIR_FEED_REJECTIONS (UINT32_C(1) << 2) /* a submit refused by a full queue, a deadline or a guard is one */
 
 /*
  * Told of a change. Marks: level 1 when the queue has become as deep as mark_high, 0 when it has come down to mark_low.

@@ -46,7 +46,7 @@ typedef struct weir_posted {
     struct weir_posted *next;
 } weir_posted;
 
-/* Where any number of threads leave completed work for one loop. The eventfd is written once per batch, not per post. */
+/* Where any number of threads leave completed work for one loop. The eventfd is written per batch, not per post. */
 typedef struct weir_port {
     weir_atomic_ptr head;    /* newest posted; posters push, the loop takes all */
     weir_atomic_u32 posting; /* calls of weir_port_post under way */
@@ -73,8 +73,8 @@ WEIR_API weir_posted *weir_port_end(weir_port *p);
 
 /*
  * fd becomes readable each time that all workers of the runtime have gone to sleep: nothing runs and nothing is queued,
- * unless it was submitted since. At least once per rest. -1: nobody is told any more; the old fd may be closed when this
- * has returned, or when the runtime was stopped. A write error, such as a closed fd, goes unnoticed.
+ * unless it was submitted since. At least once per rest. -1: nobody is told any more; the old fd may be closed when
+ * this has returned, or when the runtime was stopped. A write error, such as a closed fd, goes unnoticed.
  * -EINVAL (would block), -EBADF, -ESHUTDOWN, -EOWNERDEAD: nothing changed.
  */
 WEIR_API int weir_idle_fd(weir_runtime *rt, int fd);

@@ -110,8 +110,8 @@ typedef enum weir_policy {
 WEIR_API int weir_submit(weir_runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline) WEIR_MUST_USE;
 /*
  * Submits tasks[0] to tasks[n-1] in order. *accepted (may be NULL): how many were taken, a prefix; the rest is
- * untouched. Returns 0 when all were taken, else as weir_submit. A guard is asked once for the whole batch, but a breaker
- * that is half-open once for each task.
+ * untouched. Returns 0 when all were taken, else as weir_submit. A guard is asked once for the whole batch, but a
+ * breaker that is half-open once for each task.
  */
 WEIR_API int weir_submit_batch(weir_runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy,
                                uint64_t deadline, size_t *accepted);
