@@ -23,16 +23,17 @@ static uint64_t queue_time_ns(const weir_task *t, uint64_t now)
 
 /* --- listeners -------------------------------------------------------------------------------------------------- */
 
-static int mark_level(void *of)
+static uint32_t mark_level(const void *of, uint32_t told)
 {
-    struct runtime *rt = of;
-    (void)weir_watermark_update(&rt->admission.mark, injector_depth(&rt->injector));
-    return weir_watermark_is_above(&rt->admission.mark) ? 1 : 0;
+    const struct runtime *rt = of;
+    struct injector *injector = (struct injector *)(uintptr_t)&rt->injector; /* only read */
+    return weir_watermark_next(&rt->admission.mark, told != 0, injector_depth(injector)) ? 1 : 0;
 }
 
-static int breaker_level(void *of)
+static uint32_t breaker_level(const void *of, uint32_t told)
 {
-    return (int)weir_breaker_get(of);
+    (void)told;
+    return (uint32_t)weir_breaker_get(of);
 }
 
 void admission_grew_slow(struct runtime *rt)

@@ -25,7 +25,7 @@ struct admission {
     weir_atomic_u32 feeds;   /* WEIR_FEED_* */
     weir_atomic_u64 slow_ns;
     weir_watermark depth;
-    weir_watermark mark;
+    weir_watermark mark;     /* its levels; what was told last is in `marks` */
     /* written by both sides while the guard is on */
     struct teller marks;
     struct teller states;    /* of the breaker */

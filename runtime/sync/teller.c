@@ -7,7 +7,7 @@
  * Why the last change is told: who makes it passes the fence below, then finds the level told, or the teller busy, or
  * free. If it is busy, the holder lets go later, passes the same fence, and looks at the level again: by [TL1] one of the
  * two sees the other. The same holds for `told`: a value read behind the fence is older than the last one only if its
- * writer has yet to pass the fence and look.
+ * writer has yet to pass the fence and look. Looking must not change anything: a change after the fence would need another.
  */
 #include "sync/teller.h"
 
@@ -23,10 +23,11 @@ void teller_release(struct teller *t)
 }
 
 /* The holder's. */
-static void tell(struct teller *t, uint32_t level)
+static void tell(struct teller *t, teller_level_fn *get, const void *of)
 {
-    /* relaxed: written by holders only */
-    if (level == atom_load(&t->told, memory_order_relaxed))
+    uint32_t told = atom_load(&t->told, memory_order_relaxed); /* relaxed: written by holders only */
+    uint32_t level = get(of, told);
+    if (level == told)
         return;
     atom_store(&t->told, level, memory_order_relaxed); /* relaxed: read behind [TL1] */
     if (t->fn == NULL)
@@ -35,16 +36,16 @@ static void tell(struct teller *t, uint32_t level)
     t->fn(t->arg, (int)level);
 }
 
-void teller_tell(struct teller *t, int (*level)(void *of), void *of)
+void teller_tell(struct teller *t, teller_level_fn *level, const void *of)
 {
     for (;;) {
         /* [TL1] forbids: who changed the level finds the teller busy (or an older level told) while the holder, having
          * let go, misses the change. Both sides pass here. */
         atom_fence(memory_order_seq_cst);
-        /* relaxed: ordered by the fence */
-        if ((uint32_t)level(of) == atom_load(&t->told, memory_order_relaxed) || !teller_hold(t))
+        uint32_t told = atom_load(&t->told, memory_order_relaxed); /* relaxed: ordered by the fence */
+        if (level(of, told) == told || !teller_hold(t))
             return;
-        tell(t, (uint32_t)level(of));
+        tell(t, level, of);
         teller_release(t);
     }
 }

@@ -25,8 +25,10 @@ struct teller {
     void *arg;            /* holder only */
 };
 
-/* Tells what level(of) is now, unless that is known or somebody else is about to. level: from 0, pure but for atomics. */
-void teller_tell(struct teller *t, int (*level)(void *of), void *of);
+/* The level now, from 0. told: the level told last, for levels with hysteresis. Changes nothing. */
+typedef uint32_t teller_level_fn(const void *of, uint32_t told);
+/* Tells what the level is now, unless that is known or somebody else is about to. */
+void teller_tell(struct teller *t, teller_level_fn *level, const void *of);
 /* Keeps the listener from being called and lets the holder change it. False: somebody is telling or holds it. */
 bool teller_hold(struct teller *t) MUST_USE;
 void teller_release(struct teller *t);

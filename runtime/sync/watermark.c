@@ -32,12 +32,17 @@ int weir_watermark_init(weir_watermark *m, uint32_t high, uint32_t low)
     return r;
 }
 
+bool weir_watermark_next(const weir_watermark *m, bool above, uint64_t depth)
+{
+    uint64_t levels = atom_load(&m->levels, memory_order_relaxed); /* relaxed: see above */
+    return above ? depth > (uint32_t)levels : depth >= levels >> HIGH_SHIFT;
+}
+
 weir_crossing weir_watermark_update(weir_watermark *m, uint64_t depth)
 {
     /* relaxed, all: see above */
-    uint64_t levels = atom_load(&m->levels, memory_order_relaxed);
     uint32_t above = atom_load(&m->above, memory_order_relaxed);
-    bool crosses = above ? depth <= (uint32_t)levels : depth >= levels >> HIGH_SHIFT;
+    bool crosses = weir_watermark_next(m, above != 0, depth) != (above != 0);
     if (!crosses || !atom_cas(&m->above, &above, 1u - above, memory_order_relaxed, memory_order_relaxed))
         return WEIR_CROSSED_NOT;
     return above ? WEIR_CROSSED_DOWN : WEIR_CROSSED_UP;
