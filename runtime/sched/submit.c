@@ -35,14 +35,17 @@ static bool keep_on_own_deque(struct runtime *rt, weir_task *t)
 static int try_submit(struct runtime *rt, weir_task *t)
 {
     uint64_t now = os_now();
+    uint64_t old = t->stamp;
     t->stamp = now; /* for the guards */
     switch (injector_push(&rt->injector, t, now)) {
     case INJECT_OK:
         announce_work(rt);
         return 0;
     case INJECT_CLOSED:
+        t->stamp = old;
         return -ESHUTDOWN;
     case INJECT_FULL:
+        t->stamp = old;
         break;
     }
     return -EAGAIN;
@@ -89,6 +92,8 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
             tasks[i]->stamp = now; /* for the guards */
         size_t took = injector_push_batch(&rt->injector, tasks + done, n - done, now, &why);
         done += took;
+        for (size_t i = done; i < n; i++)
+            tasks[i]->stamp = 0;
         if (took > 0)
             announce_work(rt);
         if (why == INJECT_CLOSED)
