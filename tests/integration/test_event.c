@@ -235,14 +235,14 @@ static weir_task *do_nothing(weir_worker *w, weir_task *self)
 
 Test(event, runtime_tells_each_time_that_it_comes_to_rest)
 {
-    weir_task t;
+    weir_task tasks[20];
     rt = start(2);
     cr_assert_eq(weir_idle_fd(rt, fd), 0);
     for (unsigned i = 0; i < 20; i++) {
-        weir_task_init(&t, do_nothing);
+        weir_task_init(&tasks[i], do_nothing);
         sleep_ms(5);
         read_fd(); /* the rest before */
-        cr_assert_eq(weir_submit(rt, &t, WEIR_BLOCK, 0), 0);
+        cr_assert_eq(weir_submit(rt, &tasks[i], WEIR_BLOCK, 0), 0);
         cr_assert(is_readable((int)LONG_TIME_MS));
     }
     stop(rt);
