@@ -10,6 +10,7 @@
 #ifndef WEIR_RUNTIME_H
 #define WEIR_RUNTIME_H
 
+#include <weir/admission.h>
 #include <weir/stats.h>
 #include <weir/task.h>
 
@@ -66,6 +67,7 @@ typedef struct weir_config {
     weir_publish_mode publish_mode; /* Default on demand. WEIR_PUBLISH=demand|always */
     uint32_t guests;         /* threads that may run tasks as callers at once (WEIR_RUN_IN_CALLER), 0 to 64. Default 4 */
     const char *name;        /* thread names are "name/0", ...; at most 9 bytes. Copied. Default "weir" */
+    const weir_admission *admission; /* guards from the start on, copied; NULL: none (weir_admission_set) */
 } weir_config;
 
 /*
@@ -127,6 +129,8 @@ typedef enum weir_lane {
  * injector is full. On success the task is the runtime's until its `run` is called; on failure nothing changed.
  * -EINVAL (NULL, bad policy, a task that owes completions), -EBUSY (the task is queued already: submitted before, by
  * any thread, and not begun), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
+ * Guards that are on (weir/admission.h) are asked first and refuse at once, whatever the policy: -ENOBUFS, -ETIME,
+ * -ECONNREFUSED.
  */
 WEIR_API int weir_submit(weir_runtime *rt, weir_task *t, weir_policy policy, uint64_t deadline) WEIR_MUST_USE;
 /* The same, to a lane. -EINVAL also for a lane that does not exist. */
@@ -144,7 +148,8 @@ WEIR_API int weir_submit_to(weir_runtime *rt, unsigned worker, weir_task *t, wei
 /*
  * Submits tasks[0] to tasks[n-1] in order. *accepted (may be NULL): how many were taken, a prefix; the rest is
  * untouched. Returns 0 when all were taken, else as weir_submit; with -EINVAL and -EBUSY (also for a task that is in
- * the batch twice) none was.
+ * the batch twice) none was. A guard is asked once for the whole batch, but a breaker that is half-open once for each
+ * task; then -EBUSY comes when the batch is at that task.
  */
 WEIR_API int weir_submit_batch(weir_runtime *rt, weir_task *const *tasks, size_t n, weir_policy policy,
                                uint64_t deadline, size_t *accepted);

@@ -19,15 +19,31 @@ typedef struct weir_counts {
     uint64_t tasks_spawned;  /* tasks made runnable on this worker other than by fork */
     uint64_t tasks_skipped;  /* tasks of a cancelled scope that were not begun */
     uint64_t tasks_discarded;/* tasks dropped by a stop that was asked to discard */
+    uint64_t tasks_shed;     /* requests shed: they waited too long, and `shed` was called in the place of `run` */
     uint64_t steals;         /* tasks taken from other workers' deques */
     uint64_t steal_fails;    /* attempts that found nothing or lost the race */
     uint64_t forced;         /* times this worker published another one's private tasks */
     uint64_t parks;          /* times the worker went to sleep */
     uint64_t wakes;          /* wake-ups this worker (in the total: anybody) sent */
     uint64_t injected;       /* tasks taken from the injector or the inbox */
-    uint64_t rejected;       /* submits refused because the lane or inbox was full (total only) */
+    uint64_t rejected;       /* submits refused because the lane or inbox was full, or by a guard (total only); a batch
+                                counts once */
     uint64_t submitted;      /* submits accepted from outside (total only) */
 } weir_counts;
+
+/* What the guards of a runtime did (weir/admission.h), and how they stand. */
+typedef struct weir_guard_counts {
+    uint64_t refused_depth;   /* submits refused by the depth guard (all three kinds are part of `rejected`) */
+    uint64_t refused_time;    /* by the queue-time guard */
+    uint64_t refused_breaker; /* by the circuit breaker */
+    uint64_t mark_calls;      /* calls of on_mark */
+    uint64_t breaker_opened;  /* times the breaker opened */
+    uint64_t breaker_probes;  /* submits that passed as probes */
+    uint32_t guards;          /* WEIR_MARKS, WEIR_GUARD_*: on now */
+    uint32_t above;           /* 1: the depth guard refuses: it was above when it was asked last */
+    uint32_t shedding;        /* 1: the queue-time guard sheds */
+    uint32_t breaker;         /* weir_breaker_state */
+} weir_guard_counts;
 
 typedef struct weir_stats {
     uint32_t size;           /* set by the caller: sizeof(struct weir_stats) */
@@ -46,6 +62,7 @@ typedef struct weir_stats {
     uint64_t grown;          /* of these, called by the governor */
     uint64_t retired;        /* threads of workers that ended for want of work */
     weir_counts total;
+    weir_guard_counts guards;
 } weir_stats;
 
 /*

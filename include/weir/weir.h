@@ -5,10 +5,13 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include <weir/admission.h>
 #include <weir/algo.h>
 #include <weir/base.h>
+#include <weir/event.h>
 #include <weir/fork.h>
 #include <weir/runtime.h>
+#include <weir/sizing.h>
 #include <weir/sort.h>
 #include <weir/stats.h>
 #include <weir/task.h>

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/admission.h"
 #include "base/util.h"
 #include "os/topology.h"
 
@@ -129,6 +130,7 @@ int weir_config_init(weir_config *c)
         .publish_mode = (weir_publish_mode)publish,
         .guests = DEFAULT_GUESTS,
         .name = "weir",
+        .admission = NULL,
     };
     return 0;
 }
@@ -170,6 +172,8 @@ int config_check(const weir_config *in, weir_config *out)
         return config_refuse("guests");
     if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)
         return config_refuse("name");
+    if (in->admission != NULL && admission_check(in->admission, in->queue_capacity) != 0)
+        return -EINVAL;
     *out = *in;
     out->min_workers = in->min_workers != 0 ? in->min_workers : in->workers;
     out->max_workers = in->max_workers != 0 ? in->max_workers : in->workers;

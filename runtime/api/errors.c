@@ -32,8 +32,11 @@ const char *weir_strerror(int error)
     case -ENOMEM: return "out of memory";
     case -EMFILE: return "too many runtimes in this process";
     case -EDEADLK: return "not on a worker: the wait could never end";
-    case -EBUSY: return "the task is queued already";
     case -EALREADY: return "another thread is stopping the runtime";
+    case -ENOBUFS: return "refused by the depth guard: the queue is above its high mark";
+    case -ETIME: return "refused by the queue-time guard: work waits too long";
+    case -EBUSY: return "the task is queued already, or the guards are busy telling";
+    case -ECONNREFUSED: return "refused by the circuit breaker";
     case -ECANCELED: return "cancelled";
     default: break;
     }

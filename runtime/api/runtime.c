@@ -45,8 +45,10 @@ int weir_start(weir_runtime **out, const weir_config *config)
         handle_unreserve(index);
         return r;
     }
+    if (checked.admission != NULL)
+        r = admission_apply(rt, checked.admission); /* nobody else knows the runtime: 0 */
     *out = handle_open(index, rt);
-    return 0;
+    return r;
 }
 
 /* Whether the calling thread is a worker of rt, be it as a guest or beneath a guest. */
@@ -122,7 +124,7 @@ int weir_submit_lane(weir_runtime *h, weir_task *t, weir_lane lane, weir_policy 
     int r = handle_enter(h, &rt);
     if (r != 0)
         return r;
-    r = may_submit(rt, t) ? runtime_submit(rt, t, lane, policy, deadline) : -EINVAL;
+    r = may_submit(rt, t) ? admission_submit(rt, t, lane, policy, deadline) : -EINVAL;
     handle_leave(h);
     return r;
 }
@@ -140,7 +142,7 @@ int weir_submit_to(weir_runtime *h, unsigned worker, weir_task *t, weir_policy p
     int r = handle_enter(h, &rt);
     if (r != 0)
         return r;
-    r = worker < rt->count && may_submit(rt, t) ? runtime_submit_to(rt, worker, t, policy, deadline) : -EINVAL;
+    r = worker < rt->count && may_submit(rt, t) ? admission_submit_to(rt, worker, t, policy, deadline) : -EINVAL;
     handle_leave(h);
     return r;
 }
@@ -163,7 +165,7 @@ int weir_submit_batch_lane(weir_runtime *h, weir_task *const *tasks, size_t n, w
     for (size_t i = 0; i < n && r == 0; i++)
         r = may_submit(rt, tasks[i]) ? 0 : -EINVAL;
     if (r == 0)
-        r = runtime_submit_batch(rt, tasks, n, lane, policy, deadline, accepted);
+        r = admission_submit_batch(rt, tasks, n, lane, policy, deadline, accepted);
     handle_leave(h);
     return r;
 }

@@ -13,6 +13,7 @@ struct counters {
     weir_atomic_u64 tasks_run;
     weir_atomic_u64 tasks_skipped;
     weir_atomic_u64 tasks_discarded;
+    weir_atomic_u64 tasks_shed;
     weir_atomic_u64 steals;
     weir_atomic_u64 steal_fails;
     weir_atomic_u64 forced;

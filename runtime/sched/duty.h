@@ -95,7 +95,7 @@ static inline uint64_t duty_read(const struct duty *d)
     return atom_load(&d->word, memory_order_relaxed); /* relaxed: a look */
 }
 
-/* For runtime_end_if_dry(): [EL2] acquire: what preceded each change of `on duty`; pairs with duty_replace(). */
+/* For all_asleep(): [EL2] acquire: what preceded each change of `on duty`; pairs with duty_replace(). */
 static inline uint64_t duty_read_ordered(const struct duty *d)
 {
     return atom_load(&d->word, memory_order_acquire);

@@ -96,7 +96,7 @@ static bool bring(struct idle *idle, uint32_t id)
     seat_release(rt->elastic.vacant, id);
     if (!ended) {
         atom_store(&rt->elastic.retry_at, os_now() + RETRY_NS, memory_order_relaxed); /* relaxed: a hint */
-        runtime_end_if_dry(rt);
+        runtime_check_rest(rt);
     }
     return false;
 }
@@ -111,7 +111,7 @@ bool elastic_arrive(struct worker *w)
     if (idle_end_search(&rt->idle) && steal_anything_left(rt))
         (void)idle_wake_one(&rt->idle); /* P3 */
     duty_dismiss(&rt->elastic.duty);
-    runtime_end_if_dry(rt);
+    runtime_check_rest(rt);
     return false;
 }
 
@@ -136,7 +136,7 @@ static void announce(struct runtime *rt, uint32_t id)
         unsigned sent = idle_wake_one(&rt->idle);
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
     }
-    runtime_end_if_dry(rt);
+    runtime_check_rest(rt);
 }
 
 /* A place on duty is reserved: somebody takes it. */
@@ -148,7 +148,7 @@ static bool fill_place(struct runtime *rt, bool work_waits)
         id = seat_claim_any(rt, e->vacant);
     if (id == IDLE_NOBODY) { /* one that is just being left: as if all were taken */
         duty_dismiss(&e->duty);
-        runtime_end_if_dry(rt);
+        runtime_check_rest(rt);
         return false;
     }
     atom_add(&e->called, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
@@ -225,7 +225,7 @@ static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *r
         return true;
     }
     *rest = retire(w);
-    runtime_end_if_dry(rt);
+    runtime_check_rest(rt);
     return true;
 }
 
@@ -260,7 +260,7 @@ enum elastic_rest elastic_step_down(struct worker *w)
     /* [EL5] forbids: the spare misses the end while who ends the runtime misses the spare; pairs with
      * elastic_dismiss_spares(). */
     atom_fence(memory_order_seq_cst);
-    runtime_end_if_dry(rt);
+    runtime_check_rest(rt);
     PROBE1(park, w->id);
     enum elastic_rest rest = elastic_sleep(w);
     PROBE1(unpark, w->id);

@@ -102,7 +102,7 @@ void idle_abandon_search(struct idle *idle)
 void idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
     atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_relaxed); /* relaxed: ordered by the fence below */
-    /* [EL2] release: the seat's place on duty before the sleeper; pairs with runtime_end_if_dry(). */
+    /* [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
     atom_add(&idle->sleepers, 1u, memory_order_release);
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */

@@ -28,14 +28,20 @@ static inline void note_queue_time(struct worker *w, uint64_t stamp)
     atom_count(&c->queue_samples, 1);
 }
 
+static inline bool has_inbox(const struct worker *w)
+{
+    return w->id < w->rt->count;
+}
+
 static weir_task *take_pinned(struct worker *w)
 {
     weir_task *out[RING_CHAIN];
     uint64_t stamp;
-    if (ring_take(&w->inbox, out, 1, &stamp) == 0) /* they come one by one */
+    if (!has_inbox(w) || ring_take(&w->inbox, out, 1, &stamp) == 0) /* they come one by one */
         return NULL;
     state_clear_queued(out[0]);
     note_queue_time(w, stamp);
+    admission_taken(w, &w->rt->admission, out, 1);
     atom_count(&w->counters.injected, 1);
     atom_count(&w->counters.pinned, 1);
     PROBE3(inject, w->id, out[0], 1);
@@ -68,6 +74,7 @@ static weir_task *take_shared(struct worker *w)
         if (n == 0)
             continue;
         note_queue_time(w, stamp);
+        admission_taken(w, &rt->admission, batch, n);
         atom_count(&w->counters.injected, n);
         PROBE3(inject, w->id, batch[0], n);
         eventcount_notify(&rt->room[lane], (int)n);
@@ -138,7 +145,7 @@ bool intake_is_empty(struct runtime *rt)
 
 bool worker_sees_injected(struct worker *w)
 {
-    return !ring_is_empty(&w->inbox) || !intake_is_empty(w->rt);
+    return (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt);
 }
 
 uint64_t intake_shared_depth(struct runtime *rt)

@@ -43,6 +43,15 @@ static void drop(struct worker *w, const struct task_debt *debt)
     atom_count(&w->counters.tasks_discarded, 1);
 }
 
+/* A request that waited too long (admission.c): what its owner gave for that takes the place of `run`. */
+static NOINLINE weir_task *shed(struct worker *w, weir_task *t)
+{
+    /* relaxed, both: the record is this worker's, and may be submitted again */
+    atom_store(&t->state, atom_load(&t->state, memory_order_relaxed) & ~STATE_SHED, memory_order_relaxed);
+    atom_count(&w->counters.tasks_shed, 1);
+    return CONTAINER_OF(t, weir_request, task)->shed(worker_public(w), t);
+}
+
 /* What a task is part of, as far as waiters care: itself if it is joined, its scope, or NULL. */
 static void *key_of(weir_task *t, const struct task_debt *debt)
 {
@@ -101,6 +110,8 @@ static NOINLINE weir_task *run_in_full(struct worker *w, weir_task *t)
         drop(w, &debt);
     } else if (UNLIKELY(task_is_cancelled(&debt))) {
         atom_count(&w->counters.tasks_skipped, 1);
+    } else if (UNLIKELY(debt.flags & STATE_SHED)) {
+        next = shed(w, t);
     } else {
         next = run_body(w, t);
     }

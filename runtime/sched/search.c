@@ -80,7 +80,7 @@ static bool all_asleep(struct runtime *rt)
 }
 
 /* The last worker to run dry while stopping ends the runtime: the others are all announced, so no task is running. */
-void runtime_end_if_dry(struct runtime *rt)
+static void end_if_dry(struct runtime *rt)
 {
     if (!nothing_can_come(rt))
         return;
@@ -92,6 +92,14 @@ void runtime_end_if_dry(struct runtime *rt)
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
     elastic_dismiss_spares(rt);
+}
+
+void runtime_check_rest(struct runtime *rt)
+{
+    /* Of the workers that park one after the other, the last reads at least its own announcement. */
+    if (rest_is_set(&rt->rest) && all_asleep(rt))
+        rest_tell(&rt->rest);
+    end_if_dry(rt);
 }
 
 static weir_task *search(struct worker *w, bool searching)
@@ -120,7 +128,7 @@ static weir_task *search(struct worker *w, bool searching)
             os_yield();
             continue;
         }
-        runtime_end_if_dry(rt);
+        runtime_check_rest(rt);
         atom_count(&w->counters.parks, 1);
         PROBE1(park, w->id);
         enum elastic_rest rest = elastic_sleep(w);

@@ -19,6 +19,7 @@ static weir_counts counts_of(const struct worker *w)
         .tasks_spawned = read_cell(&w->dq.spawned),
         .tasks_skipped = read_cell(&c->tasks_skipped),
         .tasks_discarded = read_cell(&c->tasks_discarded),
+        .tasks_shed = read_cell(&c->tasks_shed),
         .steals = read_cell(&c->steals),
         .steal_fails = read_cell(&c->steal_fails),
         .forced = read_cell(&c->forced),
@@ -34,6 +35,7 @@ static void add(weir_counts *sum, const weir_counts *c)
     sum->tasks_spawned += c->tasks_spawned;
     sum->tasks_skipped += c->tasks_skipped;
     sum->tasks_discarded += c->tasks_discarded;
+    sum->tasks_shed += c->tasks_shed;
     sum->steals += c->steals;
     sum->steal_fails += c->steal_fails;
     sum->forced += c->forced;
@@ -66,5 +68,6 @@ void runtime_read(const struct runtime *rt, weir_stats *s, weir_counts *per_work
     s->retired = read_cell(&rt->elastic.retired);
     s->total.wakes += read_cell(&rt->outside_wakes);
     s->total.rejected = read_cell(&rt->rejected);
+    admission_read(&rt->admission, &s->guards);
     s->total.submitted = s->total.injected + s->queue_depth + read_cell(&rt->inline_runs);
 }

@@ -39,6 +39,7 @@ static inline void announce_work(struct runtime *rt, const struct worker *to)
      * look misses the task; pairs with the fence in idle_announce(). */
     if (UNLIKELY(atom_load(&rt->idle.sleepers, memory_order_seq_cst) != 0) || UNLIKELY(runtime_may_call(rt)))
         wake_for(rt, to);
+    admission_grew(rt, &rt->admission);
 }
 
 /* --- one attempt ---------------------------------------------------------------------------------------------- */

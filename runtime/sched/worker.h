@@ -16,9 +16,11 @@
 #include "base/util.h"
 #include "obs/counters.h"
 #include "os/os.h"
+#include "sched/admission.h"
 #include "sched/elastic.h"
 #include "sched/governor.h"
 #include "sched/idle.h"
+#include "sched/rest.h"
 #include "sched/table.h"
 #include "sync/deque.h"
 #include "sync/eventcount.h"
@@ -101,6 +103,8 @@ struct runtime {
     struct elastic elastic;
     struct governor governor;
     struct eventcount room[INJECTOR_LANES]; /* submitters wait here for a lane */
+    struct admission admission;
+    struct rest rest;        /* who is told when all workers sleep */
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;
@@ -162,8 +166,9 @@ void steal_poison_servers(struct runtime *rt, const void *key);
 weir_task *worker_search(struct worker *w);
 /* search.c: the same for a worker that was woken from outside the search: it counts as searching. */
 weir_task *worker_search_woken(struct worker *w);
-/* search.c: while stopping: ends the runtime if all who are on duty sleep and nothing can come. */
-void runtime_end_if_dry(struct runtime *rt);
+/* search.c: after one more has gone to sleep or off duty: if all who are on duty sleep, tells who wants to know, and
+ * while stopping, if nothing can come, ends the runtime. */
+void runtime_check_rest(struct runtime *rt);
 /* lifecycle.c: starts worker_main() on a seat's thread; who calls has the seat. 0, -EAGAIN, -ENOMEM. */
 int worker_start_thread(struct worker *w) MUST_USE;
 /* block.c: around a call of a worker that blocks; weir_block_begin() and weir_block_end(). */

@@ -249,7 +249,7 @@ void ring_close(struct ring *r)
 
 /* --- take ----------------------------------------------------------------------------------------------------- */
 
-/* Writes the chain's tasks to `out`; returns its stamp. The chain is the caller's. */
+/* Writes the chain's tasks to `out`, each with its stamp, which is returned. The chain is the caller's. */
 static inline uint64_t unlink_chain(weir_task *t, uint32_t n, weir_task **out)
 {
     for (uint32_t i = 0; i + 1 < n; i++) {
@@ -257,6 +257,8 @@ static inline uint64_t unlink_chain(weir_task *t, uint32_t n, weir_task **out)
         t = (weir_task *)(uintptr_t)t->stamp;
     }
     out[n - 1] = t;
+    for (uint32_t i = 0; i + 1 < n; i++)
+        out[i]->stamp = t->stamp;
     return t->stamp;
 }
 

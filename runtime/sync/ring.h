@@ -84,7 +84,8 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
 
 /*
  * Takes whole entries, oldest first, until there are `most` tasks or the next entry would be beyond that; a first entry
- * is taken whatever its length. out: room for `most` and for RING_CHAIN. *stamp: the oldest task's. 0: empty.
+ * is taken whatever its length. out: room for `most` and for RING_CHAIN. Each task's stamp is that of its push, *stamp
+ * the oldest task's. 0: empty.
  */
 uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *stamp) MUST_USE;
 

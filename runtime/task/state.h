@@ -19,6 +19,9 @@
  * then     (a scope) the last completion releases the scope's continuation
  * queued   the task waits in an injector or an inbox: a second submit is refused
  * thief    the worker that took a forked task from its owner: where to leapfrog
+ * A task that was submitted uses the lowest bits of the waiter's field, which it has no use for:
+ * sheddable (8) the record is a weir_request; shed (9) `shed` is called in the place of `run`; probe (10) the circuit
+ * breaker let it through as one.
  *
  * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
  * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns
@@ -28,6 +31,7 @@
 #ifndef WEIR_STATE_H
 #define WEIR_STATE_H
 
+#include <weir/admission.h>
 #include <weir/fork.h>
 
 #include "base/atomics.h"
@@ -41,6 +45,9 @@
 #define STATE_POOLED (UINT64_C(1) << 5)
 #define STATE_SCOPED WEIR_TASK_SCOPED
 #define STATE_THEN (UINT64_C(1) << 7)
+#define STATE_SHEDDABLE WEIR_TASK_SHEDDABLE
+#define STATE_SHED (UINT64_C(1) << 9)
+#define STATE_PROBE (UINT64_C(1) << 10)
 #define STATE_WAITER_SHIFT 8
 #define STATE_THIEF_SHIFT 20
 #define STATE_QUEUED (UINT64_C(1) << 31)

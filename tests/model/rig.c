@@ -6,6 +6,7 @@
  */
 #include "rig.h"
 
+#include "os/eventfd.h"
 #include "os/topology.h"
 
 #define RIG_STACK 65536u /* bytes: what the workers believe; fibers have more */
@@ -37,6 +38,12 @@ enum topology_distance topology_distance(const struct topology *t, int cpu_a, in
 unsigned topology_domain(const struct topology *t, int cpu)
 {
     (void)t, (void)cpu;
+    return 0;
+}
+
+int eventfd_ring(int fd)
+{
+    (void)fd;
     return 0;
 }
 

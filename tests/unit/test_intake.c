@@ -77,7 +77,7 @@ Test(intake, more_domains_than_tasks_leave_each_room_for_one, .init = setup)
     intake_destroy(rt);
     rt->config.queue_capacity = 2;
     cr_assert_eq(intake_init(rt, DOMAINS), 0);
-    cr_assert_eq(rt->domains, 2);
+    cr_assert_eq(rt->intakes, 2);
     cr_assert_eq(submit(0), 0);
     cr_assert_eq(submit(1), 0);
     cr_assert_eq(submit(2), -EAGAIN);

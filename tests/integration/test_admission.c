@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_admission.c - what must hold for the guards of a runtime: who is refused, who is shed, who is told, and that
+ * nothing is lost.
+ */
+#include "support.h"
+
+#define QUEUE 64u
+#define MANY 4000u
+#define REPORT_ERROR (-EIO)
+
+static weir_runtime *rt;
+static weir_atomic_u32 gate_entered, gate_open, ran, shed_calls;
+
+/* Keeps the only worker busy until open_gate(). */
+static weir_task *wait_at_gate(weir_worker *w, weir_task *self)
+{
+    (void)w;
+    (void)self;
+    add(&gate_entered, 1);
+    reaches(&gate_open, 1);
+    return NULL;
+}
+
+static weir_task gate;
+
+static void close_gate(void)
+{
+    set(&gate_open, 0);
+    set(&gate_entered, 0);
+    weir_task_init(&gate, wait_at_gate);
+    cr_assert_eq(weir_submit(rt, &gate, WEIR_TRY, 0), 0);
+    cr_assert(reaches(&gate_entered, 1));
+}
+
+static weir_task *run_empty(weir_worker *w, weir_task *self)
+{
+    (void)w;
+    (void)self;
+    add(&ran, 1);
+    return NULL;
+}
+
+/* Waits until the queue is empty and what was taken from it has run. */
+static void open_gate(uint32_t expected)
+{
+    set(&gate_open, 1);
+    cr_assert(reaches(&ran, expected), "ran %u of %u", get(&ran), expected);
+}
+
+static weir_admission admission(uint32_t guards)
+{
+    weir_admission a;
+    cr_assert_eq(weir_admission_init(&a), 0);
+    a.guards = guards;
+    return a;
+}
+
+static void start_guarded(const weir_admission *a, unsigned workers)
+{
+    weir_config c = config_of(workers);
+    c.queue_capacity = QUEUE;
+    c.admission = a;
+    rt = start_config(&c);
+}
+
+static weir_stats stats(void)
+{
+    weir_stats s = {.size = sizeof s};
+    cr_assert_eq(weir_stats_read(rt, &s, NULL, 0), 0);
+    return s;
+}
+
+static int submit_one(weir_task *t)
+{
+    return weir_submit(rt, t, WEIR_TRY, 0);
+}
+
+static weir_task tasks[MANY];
+
+static void init_tasks(void)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        weir_task_init(&tasks[i], run_empty);
+}
+
+TestSuite(admission, .init = init_tasks);
+
+/* --- marks ------------------------------------------------------------------------------------------------------ */
+
+static struct {
+    weir_atomic_u32 calls, inside, overlaps, repeats, last;
+} told;
+
+static void on_mark(void *arg, int level)
+{
+    cr_assert_eq(arg, &told);
+    if (add(&told.inside, 1) != 1)
+        add(&told.overlaps, 1);
+    if (get(&told.last) == (uint32_t)level)
+        add(&told.repeats, 1);
+    set(&told.last, (uint32_t)level);
+    add(&told.calls, 1);
+    __atomic_sub_fetch(&told.inside.v, 1, __ATOMIC_ACQ_REL);
+}
+
+static weir_admission marks(uint32_t high, uint32_t low)
+{
+    weir_admission a = admission(WEIR_MARKS);
+    a.mark_high = high;
+    a.mark_low = low;
+    a.on_mark = on_mark;
+    a.mark_arg = &told;
+    return a;
+}
+
+Test(admission, each_crossing_of_a_mark_is_told_once)
+{
+    weir_admission a = marks(10, 2);
+    start_guarded(&a, 1);
+    for (uint32_t round = 0; round < 5; round++) {
+        set(&ran, 0);
+        close_gate();
+        for (unsigned i = 0; i < 20; i++) {
+            cr_assert_eq(get(&told.calls), 2 * round + (i >= 10 ? 1 : 0), "round %u, depth %u", round, i);
+            cr_assert_eq(submit_one(&tasks[i]), 0);
+        }
+        open_gate(20);
+        cr_assert(reaches(&told.calls, 2 * round + 2));
+        cr_assert_eq(get(&told.last), 0);
+    }
+    stop(rt);
+    cr_assert_eq(get(&told.calls), 10);
+}
+
+Test(admission, mark_is_told_before_a_blocking_batch_sleeps)
+{
+    weir_task *batch[2 * QUEUE];
+    weir_admission a = marks(QUEUE - 4, 2);
+    for (unsigned i = 0; i < 2 * QUEUE; i++)
+        batch[i] = &tasks[i];
+    start_guarded(&a, 1);
+    close_gate();
+    cr_assert_eq(weir_submit_batch(rt, batch, 2 * QUEUE, WEIR_BLOCK_UNTIL, in_ms(20), NULL), -ETIMEDOUT);
+    cr_assert_eq(get(&told.calls), 1);
+    open_gate(QUEUE);
+    stop(rt);
+    cr_assert_eq(get(&told.calls), 2);
+}
+
+#define SUBMITTERS 3u
+
+static void *flood(void *arg)
+{
+    weir_task *own = arg;
+    for (unsigned i = 0; i < MANY / SUBMITTERS; i++)
+        cr_assert_eq(weir_submit(rt, &own[i], WEIR_BLOCK, 0), 0);
+    return NULL;
+}
+
+Test(admission, told_levels_alternate_without_overlap_under_load)
+{
+    pthread_t threads[SUBMITTERS];
+    weir_admission a = marks(8, 1);
+    start_guarded(&a, 2);
+    for (unsigned i = 0; i < SUBMITTERS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, flood, tasks + i * (MANY / SUBMITTERS)), 0);
+    for (unsigned i = 0; i < SUBMITTERS; i++)
+        pthread_join(threads[i], NULL);
+    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+    cr_assert_eq(get(&told.overlaps), 0);
+    cr_assert_eq(get(&told.repeats), 0);
+    cr_assert_eq(get(&told.last), 0, "the queue is empty");
+    cr_assert_eq(last.guards.mark_calls, get(&told.calls));
+    cr_assert_eq(get(&ran), MANY / SUBMITTERS * SUBMITTERS);
+}
+
+static int set_inside;
+
+static void set_guards(void *arg, int level)
+{
+    (void)level;
+    weir_admission a = admission(0);
+    set_inside = weir_admission_set(rt, &a);
+    add(arg, 1);
+}
+
+Test(admission, guards_are_not_changed_under_a_running_callback)
+{
+    weir_atomic_u32 calls = {0};
+    weir_admission a = marks(1, 0);
+    a.on_mark = set_guards;
+    a.mark_arg = &calls;
+    start_guarded(&a, 1);
+    close_gate();
+    cr_assert_geq(get(&calls), 1);
+    cr_assert_eq(set_inside, -EBUSY);
+    cr_assert_eq(stats().guards.guards, WEIR_MARKS);
+    set(&gate_open, 1);
+    stop(rt);
+}
+
+Test(admission, old_callback_is_not_called_after_a_change)
+{
+    weir_admission a = marks(10, 2);
+    start_guarded(&a, 1);
+    a.guards = 0;
+    cr_assert_eq(weir_admission_set(rt, &a), 0);
+    close_gate();
+    for (unsigned i = 0; i < 20; i++)
+        cr_assert_eq(submit_one(&tasks[i]), 0);
+    cr_assert_eq(get(&told.calls), 0);
+    a.guards = WEIR_MARKS; /* turned on above the mark: told at once */
+    cr_assert_eq(weir_admission_set(rt, &a), 0);
+    cr_assert_eq(get(&told.calls), 1);
+    open_gate(20);
+    stop(rt);
+    cr_assert_eq(get(&told.calls), 2);
+}
+
+/* --- depth ------------------------------------------------------------------------------------------------------ */
+
+Test(admission, depth_guard_refuses_from_high_until_low)
+{
+    weir_admission a = admission(WEIR_GUARD_DEPTH);
+    a.depth_high = 10;
+    a.depth_low = 4;
+    start_guarded(&a, 1);
+    close_gate();
+    for (unsigned i = 0; i < 10; i++)
+        cr_assert_eq(submit_one(&tasks[i]), 0);
+    for (weir_policy p = WEIR_TRY; p <= WEIR_RUN_IN_CALLER; p++)
+        cr_assert_eq(weir_submit(rt, &tasks[10], p, in_ms(LONG_TIME_MS)), -ENOBUFS);
+    weir_task *batch[2] = {&tasks[10], &tasks[11]};
+    size_t accepted = 7;
+    cr_assert_eq(weir_submit_batch(rt, batch, 2, WEIR_BLOCK, 0, &accepted), -ENOBUFS);
+    cr_assert_eq(accepted, 0);
+    weir_stats s = stats();
+    cr_assert_eq(s.guards.refused_depth, 5);
+    cr_assert_eq(s.total.rejected, 5);
+    cr_assert_eq(s.guards.above, 1);
+    open_gate(10);
+    cr_assert_eq(submit_one(&tasks[10]), 0);
+    stop(rt);
+    cr_assert_eq(get(&ran), 11);
+}
+
+static void do_nothing(weir_worker *w, void *arg)
+{
+    (void)w;
+    (void)arg;
+}
+
+Test(admission, call_is_not_guarded)
+{
+    weir_admission a = admission(WEIR_GUARD_DEPTH);
+    a.depth_high = 1;
+    start_guarded(&a, 2);
+    for (unsigned i = 0; i < 100; i++)
+        call(rt, do_nothing, NULL);
+    stop(rt);
+}
+
+/* --- queue time ------------------------------------------------------------------------------------------------- */
+
+#define WORK_US 100u
+
+static weir_request requests[MANY];
+
+static void spin_us(unsigned us)
+{
+    for (uint64_t end = weir_now() + us * UINT64_C(1000); weir_now() < end;)
+        continue;
+}
+
+static weir_task *work(weir_worker *w, weir_task *self)
+{
+    (void)w;
+    (void)self;
+    spin_us(WORK_US);
+    add(&ran, 1);
+    return NULL;
+}
+
+static weir_task *answer_too_late(weir_worker *w, weir_task *self)
+{
+    (void)w;
+    (void)self;
+    add(&shed_calls, 1);
+    return NULL;
+}
+
+/* Offers requests faster than one worker serves them, until it has refused or shed enough, or for a long time. */
+static void overload(bool sheddable, uint32_t *offered, uint32_t *refused)
+{
+    weir_config c = config_of(1);
+    weir_admission a = admission(WEIR_GUARD_TIME);
+    a.target_ns = NS_PER_MS;
+    a.interval_ns = 10 * NS_PER_MS;
+    c.queue_capacity = 4096;
+    c.admission = &a;
+    rt = start_config(&c);
+    *offered = *refused = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        weir_task_init(&requests[i].task, work);
+        if (sheddable)
+            weir_request_on_shed(&requests[i], answer_too_late);
+        int r = submit_one(&requests[i].task);
+        cr_assert(r == 0 || r == -ETIME, "%s", weir_strerror(r));
+        ++*offered;
+        *refused += r == -ETIME;
+        spin_us(WORK_US / 3);
+    }
+}
+
+Test(admission, overload_is_refused_by_queue_time_and_nothing_is_shed_without_consent)
+{
+    uint32_t offered, refused;
+    overload(false, &offered, &refused);
+    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+    cr_assert_gt(refused, 0);
+    cr_assert_eq(last.guards.refused_time, refused);
+    cr_assert_eq(last.total.rejected, refused);
+    cr_assert_eq(last.total.tasks_shed, 0);
+    cr_assert_eq(get(&ran) + refused, offered);
+}
+
+Test(admission, requests_that_consent_are_shed_and_all_are_accounted_for)
+{
+    uint32_t offered, refused;
+    overload(true, &offered, &refused);
+    weir_stats last = stop_and_read(rt, WEIR_DISCARD);
+    cr_assert_gt(get(&shed_calls), 0);
+    cr_assert_eq(last.total.tasks_shed, get(&shed_calls));
+    cr_assert_eq(last.total.tasks_run, get(&ran));
+    cr_assert_eq(get(&ran) + get(&shed_calls) + refused + last.total.tasks_discarded, offered);
+}
+
+Test(admission, shed_request_pays_its_scope)
+{
+    uint32_t offered, refused;
+    weir_scope scope;
+    overload(true, &offered, &refused); /* it sheds now, and the queue holds old requests */
+    cr_assert_gt(get(&shed_calls), 0);
+    uint32_t before = get(&shed_calls);
+    weir_scope_init(NULL, &scope);
+    unsigned in = 0;
+    static weir_request more[QUEUE];
+    for (unsigned i = 0; i < QUEUE; i++) {
+        weir_task_init(&more[i].task, work);
+        weir_request_on_shed(&more[i], answer_too_late);
+        weir_scope_add(&scope, &more[i].task);
+        if (submit_one(&more[i].task) == 0)
+            in++;
+        else
+            weir_scope_remove(&scope, &more[i].task);
+    }
+    cr_assert_eq(weir_scope_wait(NULL, &scope), 0);
+    stop(rt);
+    cr_assert_geq(get(&shed_calls), before);
+    cr_assert_eq(get(&ran) + get(&shed_calls) + refused, offered + in);
+}
+
+/* --- breaker ---------------------------------------------------------------------------------------------------- */
+
+static weir_atomic_u32 outcome; /* what requests report: 0, or an errno */
+
+static weir_task *report(weir_worker *w, weir_task *self)
+{
+    cr_assert_eq(weir_report(w, self, -(int)get(&outcome)), 0);
+    add(&ran, 1);
+    return NULL;
+}
+
+static weir_admission breaker_fed_by(uint32_t feeds)
+{
+    weir_admission a = admission(WEIR_GUARD_BREAKER);
+    a.breaker.min_calls = 10;
+    a.breaker.probes = 2;
+    a.breaker.window_ns = 3600 * 1000 * NS_PER_MS;
+    a.breaker.open_ns = 30 * NS_PER_MS;
+    a.feeds = feeds;
+    return a;
+}
+
+static weir_breaker_state breaker_state(void)
+{
+    return (weir_breaker_state)stats().guards.breaker;
+}
+
+/* Submits one request and waits until it has run, or was refused. */
+static int request(weir_task_fn *fn)
+{
+    static weir_task t;
+    uint32_t before = get(&ran);
+    weir_task_init(&t, fn);
+    int r = submit_one(&t);
+    if (r == 0)
+        cr_assert(reaches(&ran, before + 1));
+    return r;
+}
+
+/* The same, until the breaker lets one pass: its time must come to an end. */
+static void request_until_let_in(weir_task_fn *fn)
+{
+    uint64_t end = in_ms(LONG_TIME_MS);
+    while (request(fn) == -ECONNREFUSED) {
+        cr_assert_lt(weir_now(), end);
+        usleep(1000);
+    }
+}
+
+static struct {
+    unsigned n;
+    int level[16];
+} states;
+
+static void on_breaker(void *arg, int level)
+{
+    (void)arg;
+    if (states.n < 16)
+        states.level[states.n++] = level;
+}
+
+Test(admission, reported_failures_open_the_breaker_and_probes_close_it)
+{
+    weir_admission a = breaker_fed_by(WEIR_FEED_REPORTS);
+    a.on_breaker = on_breaker;
+    start_guarded(&a, 1);
+    set(&outcome, EIO);
+    for (unsigned i = 0; i < 10; i++)
+        cr_assert_eq(request(report), 0);
+    cr_assert_eq(request(report), -ECONNREFUSED);
+    request_until_let_in(report); /* a probe that fails */
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
+    set(&outcome, 0);
+    request_until_let_in(report);
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_HALF_OPEN);
+    cr_assert_eq(request(report), 0);
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_CLOSED);
+    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+    cr_assert_eq(last.guards.breaker_opened, 2);
+    cr_assert_eq(last.guards.breaker_probes, 3);
+    cr_assert_eq(last.guards.refused_breaker, last.total.rejected);
+    static const int expected[] = {WEIR_BREAKER_OPEN, WEIR_BREAKER_HALF_OPEN, WEIR_BREAKER_OPEN, WEIR_BREAKER_HALF_OPEN,
+                                   WEIR_BREAKER_CLOSED};
+    cr_assert_eq(states.n, 5);
+    cr_assert_eq(memcmp(states.level, expected, sizeof expected), 0);
+}
+
+Test(admission, refusals_by_a_full_queue_open_a_breaker_fed_with_rejections)
+{
+    weir_admission a = breaker_fed_by(WEIR_FEED_REJECTIONS);
+    start_guarded(&a, 1);
+    close_gate();
+    for (unsigned i = 0; i < QUEUE; i++)
+        cr_assert_eq(submit_one(&tasks[i]), 0);
+    for (unsigned i = 0; i < 2 * QUEUE && breaker_state() == WEIR_BREAKER_CLOSED; i++)
+        cr_assert_eq(submit_one(&tasks[QUEUE]), -EAGAIN);
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
+    cr_assert_eq(submit_one(&tasks[QUEUE]), -ECONNREFUSED);
+    open_gate(QUEUE);
+    request_until_let_in(run_empty);
+    request_until_let_in(run_empty);
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_CLOSED);
+    stop(rt);
+}
+
+Test(admission, refusals_by_another_guard_open_a_breaker_fed_with_rejections)
+{
+    weir_admission a = breaker_fed_by(WEIR_FEED_REJECTIONS);
+    a.guards |= WEIR_GUARD_DEPTH;
+    a.depth_high = 5;
+    start_guarded(&a, 1);
+    close_gate();
+    for (unsigned i = 0; i < 5; i++)
+        cr_assert_eq(submit_one(&tasks[i]), 0);
+    for (unsigned i = 0; i < QUEUE && breaker_state() == WEIR_BREAKER_CLOSED; i++)
+        cr_assert_eq(submit_one(&tasks[5]), -ENOBUFS);
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
+    open_gate(5);
+    stop(rt);
+}
+
+Test(admission, long_waits_open_a_breaker_fed_with_queue_time)
+{
+    weir_admission a = breaker_fed_by(WEIR_FEED_QUEUE_TIME);
+    a.slow_ns = NS_PER_MS;
+    start_guarded(&a, 1);
+    close_gate();
+    for (unsigned i = 0; i < 20; i++)
+        cr_assert_eq(submit_one(&tasks[i]), 0);
+    sleep_ms(5);
+    open_gate(20);
+    cr_assert_eq(stats().guards.breaker_opened, 1);
+    stop(rt);
+}
+
+Test(admission, probe_that_finds_the_queue_full_is_given_back)
+{
+    weir_admission a = breaker_fed_by(WEIR_FEED_REPORTS);
+    start_guarded(&a, 1);
+    set(&outcome, EIO);
+    for (unsigned i = 0; i < 10; i++)
+        cr_assert_eq(request(report), 0);
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
+    weir_admission off = admission(0);
+    cr_assert_eq(weir_admission_set(rt, &off), 0);
+    set(&ran, 0);
+    close_gate();
+    for (unsigned i = 0; i < QUEUE; i++)
+        cr_assert_eq(submit_one(&tasks[i]), 0);
+    a.breaker.min_calls = 1;
+    cr_assert_eq(weir_admission_set(rt, &a), 0); /* turned on: begins afresh, closed */
+    cr_assert_eq(breaker_state(), WEIR_BREAKER_CLOSED);
+    uint64_t before = tasks[QUEUE].state.v;
+    cr_assert_eq(submit_one(&tasks[QUEUE]), -EAGAIN);
+    cr_assert_eq(weir_submit(rt, &tasks[QUEUE], WEIR_BLOCK_UNTIL, 1), -ETIMEDOUT); /* a deadline in the past */
+    cr_assert_eq(tasks[QUEUE].state.v, before);
+    set(&ran, 0);
+    open_gate(QUEUE);
+    cr_assert_eq(request(report), 0); /* fails: open */
+    uint64_t end = in_ms(LONG_TIME_MS);
+    sleep_ms(40);
+    close_gate(); /* the gate is the first probe */
+    int r = 0;
+    for (unsigned i = 0; i < 4 && (r = submit_one(&tasks[i])) == 0; i++)
+        continue;
+    cr_assert_eq(r, -ECONNREFUSED, "two probes, of which the gate is one");
+    cr_assert_lt(weir_now(), end);
+    set(&gate_open, 1);
+    stop(rt);
+}
+
+/* --- bad input -------------------------------------------------------------------------------------------------- */
+
+static void refused(const weir_admission *a, const char *field)
+{
+    weir_config c = config_of(1);
+    weir_runtime *none = NULL;
+    uint32_t before = stats().guards.guards;
+    cr_assert_eq(weir_admission_set(rt, a), -EINVAL, "%s", field);
+    cr_assert_str_eq(weir_config_error(), field);
+    cr_assert_eq(stats().guards.guards, before);
+    c.queue_capacity = QUEUE;
+    c.admission = a;
+    cr_assert_eq(weir_start(&none, &c), -EINVAL, "%s", field);
+    cr_assert_str_eq(weir_config_error(), field);
+    cr_assert_null(none);
+}
+
+#define REFUSED(guards_, name, ...) \
+    do { \
+        weir_admission a = good; \
+        a.guards = (guards_); \
+        __VA_ARGS__; \
+        refused(&a, "admission." name); \
+    } while (0)
+
+Test(admission, bad_numbers_are_refused_and_nothing_changes)
+{
+    weir_admission good = breaker_fed_by(WEIR_FEED_REPORTS);
+    good.mark_high = good.depth_high = 10;
+    good.on_mark = on_mark;
+    good.guards = WEIR_GUARD_DEPTH;
+    start_guarded(&good, 1);
+    REFUSED(UINT32_C(1) << 4, "guards", );
+    REFUSED(0, "size", a.size = 0);
+    REFUSED(0, "reserved", a.reserved = 1);
+    REFUSED(WEIR_MARKS, "mark_high", a.mark_high = 0);
+    REFUSED(WEIR_MARKS, "mark_high", a.mark_low = 10);
+    REFUSED(WEIR_MARKS, "mark_high", a.mark_low = 11);
+    REFUSED(WEIR_MARKS, "mark_high", a.mark_high = QUEUE + 1);
+    REFUSED(WEIR_MARKS, "on_mark", a.on_mark = NULL);
+    REFUSED(WEIR_GUARD_DEPTH, "depth_high", a.depth_high = 0);
+    REFUSED(WEIR_GUARD_DEPTH, "depth_high", a.depth_low = 10);
+    REFUSED(WEIR_GUARD_DEPTH, "depth_high", a.depth_high = QUEUE + 1);
+    REFUSED(WEIR_GUARD_TIME, "target_ns", a.target_ns = 0);
+    REFUSED(WEIR_GUARD_TIME, "target_ns", a.target_ns = a.interval_ns);
+    REFUSED(WEIR_GUARD_TIME, "target_ns", a.interval_ns = (uint64_t)-1);
+    REFUSED(WEIR_GUARD_BREAKER, "breaker", a.breaker.failure_percent = 101);
+    REFUSED(WEIR_GUARD_BREAKER, "breaker", a.breaker.open_ns = 0);
+    REFUSED(WEIR_GUARD_BREAKER, "feeds", a.feeds = 0);
+    REFUSED(WEIR_GUARD_BREAKER, "feeds", a.feeds = UINT32_C(1) << 3);
+    REFUSED(WEIR_GUARD_BREAKER, "slow_ns", a.feeds = WEIR_FEED_QUEUE_TIME);
+    REFUSED(WEIR_GUARD_BREAKER, "slow_ns", a.feeds = WEIR_FEED_QUEUE_TIME; a.slow_ns = (uint64_t)-1);
+    cr_assert_eq(weir_admission_init(NULL), -EINVAL);
+    cr_assert_eq(weir_admission_set(rt, NULL), -EINVAL);
+    cr_assert_eq(weir_admission_set(NULL, &good), -EINVAL);
+    stop(rt);
+    cr_assert_eq(weir_admission_set(rt, &good), -ESHUTDOWN);
+}
+
+static void report_badly(weir_worker *w, void *arg)
+{
+    weir_task *t = arg;
+    cr_assert_eq(weir_report(NULL, t, 0), -EINVAL);
+    cr_assert_eq(weir_report(w, NULL, 0), -EINVAL);
+    cr_assert_eq(weir_report(w, t, EIO), -EINVAL);
+    cr_assert_eq(weir_report(w, t, REPORT_ERROR), 0);
+}
+
+Test(admission, bad_reports_are_refused)
+{
+    start_guarded(NULL, 1);
+    call(rt, report_badly, &tasks[0]);
+    stop(rt);
+}
