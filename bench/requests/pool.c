@@ -3,9 +3,9 @@
  * bench/requests/pool.c - the textbook thread pool: a bounded ring under one mutex, two condition variables.
  *
  * Threads: as server.h.
- * Invariants: everything in `pool` is guarded by `lock`. Between `workers` and `max_workers` the pool grows by one worker
- * per submit that finds as many requests waiting as there are workers, and a worker that has been idle for IDLE_MS
- * leaves.
+ * Invariants: everything in `pool` is guarded by `lock`. Between `workers` and `max_workers` the pool grows by one
+ * worker per submit that finds nobody idle and as many requests waiting as there are workers, and a worker that has
+ * been idle for IDLE_MS leaves.
  */
 #include "server.h"
 

@@ -3,9 +3,9 @@
  * bench/requests/server.c - requests-c: offers a workload to one implementation in C and prints what came of it.
  *
  * usage: requests-c IMPL WORKERS MAX_WORKERS QUEUE block|try BURN_BEFORE BURN_AFTER IO_US SEGMENTS
- * SEGMENTS: COUNT:OVER_US:REST_US,...: COUNT requests evenly over OVER_US; then, if REST_US is not negative, all of them
- * are served and REST_US pass. Arrivals are on a grid of 250 us. The output is one line, see print_result(); the same of
- * requests/go/main.go.
+ * SEGMENTS: COUNT:OVER_US:REST_US,...: COUNT requests evenly over OVER_US; then, if REST_US is not negative, all of
+ * them are served and REST_US pass. Arrivals are on a grid of 250 us. The output is one line, see print_result(), and
+ * the same of requests/go/main.go.
  *
  * Threads: the main thread generates the load.
  * Invariants: latency counts from the instant at which a request should have arrived, whatever keeps the generator from
@@ -41,6 +41,7 @@ struct load {
     struct segment segments[SEGMENTS_MAX];
     unsigned n;
     uint32_t offered;
+    uint64_t rise_ns, fall_ns; /* when the second and the third segment begin: load that rises and falls has three */
     uint64_t *intended; /* ns, of each request */
     bool *accepted;
 };
@@ -180,6 +181,10 @@ static struct outcome run_load(const struct server *server, struct load *load, c
     uint64_t start = now_ns() + GRID_NS, epoch = start;
     for (unsigned k = 0; k < load->n; k++) {
         const struct segment *s = &load->segments[k];
+        if (k == 1)
+            load->rise_ns = start;
+        if (k == 2)
+            load->fall_ns = start;
         o.accepted += offer(server, load, s, first, start);
         first += s->count;
         start += s->over_ns;
@@ -238,6 +243,12 @@ static double percentile_ms(const uint64_t *sorted, uint32_t n, double p)
     return n == 0 ? 0 : (double)sorted[(uint32_t)(p * (n - 1) + 0.5)] * 1e-6;
 }
 
+/* -1: unknown. */
+static double ms_between(uint64_t from, uint64_t to)
+{
+    return from == 0 || to == 0 ? -1 : to > from ? (double)(to - from) * 1e-6 : 0;
+}
+
 /* OFFERED COMPLETED REJECTED SHED DISCARDED CHECKSUM BUSY_S P50_MS P99_MS P999_MS RSS_MB CPU_S PAUSE_MS GROW_MS
  * SHRINK_MS; a negative figure: does not apply. */
 static void print_result(struct ledger *l, struct load *load, const struct outcome *o, const struct server_account *a,
@@ -253,7 +264,8 @@ static void print_result(struct ledger *l, struct load *load, const struct outco
            "%.3f %.3f\n",
            load->offered, n, load->offered - o->accepted - a->shed, a->shed, a->discarded, sum, o->busy_s,
            percentile_ms(load->intended, n, 0.5), percentile_ms(load->intended, n, 0.99),
-           percentile_ms(load->intended, n, 0.999), rss_mb, cpu, a->pause_ms, a->grow_ms, a->shrink_ms);
+           percentile_ms(load->intended, n, 0.999), rss_mb, cpu, a->pause_ms, ms_between(load->rise_ns, a->grown_ns),
+           ms_between(load->fall_ns, a->shrunk_ns));
 }
 
 static const struct server *find_server(const char *name)
@@ -291,7 +303,7 @@ int main(int argc, char **argv)
     load.accepted = touched(load.offered * sizeof *load.accepted);
     struct server_options options = {number(argv[WORKERS]), number(argv[MAX_WORKERS]), number(argv[QUEUE]),
                                      strcmp(argv[POLICY], "block") == 0};
-    struct server_account account = {.pause_ms = -1, .grow_ms = -1, .shrink_ms = -1};
+    struct server_account account = {.pause_ms = -1};
 
     server->start(&l, &options);
     reset_peak();

@@ -21,8 +21,8 @@ struct server_account {
     uint64_t shed;      /* refused by an admission guard */
     uint64_t discarded; /* accepted and dropped by the stop */
     double pause_ms;    /* longest stop that memory reclamation may have made a request wait; < 0: has none */
-    double grow_ms;     /* from the load's rise to the first worker beyond `workers`; < 0: does not apply */
-    double shrink_ms;   /* from the load's end to the last of them gone; < 0: does not apply */
+    uint64_t grown_ns;  /* when there was a worker beyond `workers` for the first time; 0: never, or unknown */
+    uint64_t shrunk_ns; /* when the last of them had gone for the last time; 0: the same */
 };
 
 struct server {

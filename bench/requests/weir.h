@@ -13,8 +13,9 @@
 
 /* One way: how a request is handled, and what it wants from the runtime. */
 struct weir_way {
-    weir_task_fn *handle;                                                  /* of a task with the request's number as payload */
-    void (*configure)(weir_config *config, const struct server_options *o); /* NULL: workers and queue_capacity only */
+    weir_task_fn *handle; /* of a task with the request's number as payload */
+    /* NULL: workers and queue_capacity only. */
+    void (*configure)(weir_config *config, const struct server_options *o);
 };
 
 void weir_way_start(struct ledger *l, const struct server_options *o, const struct weir_way *way);

@@ -12,9 +12,11 @@ static weir_task *handle(weir_worker *w, weir_task *self)
     uint32_t id = weir_way_id(self);
     struct progress p;
     request_begin(&l->work, id, &p);
-    weir_block_begin(w);
+    if (weir_block_begin(w) != 0)
+        server_fail("weir_block_begin", 0);
     request_block(&l->work);
-    weir_block_end(w);
+    if (weir_block_end(w) != 0)
+        server_fail("weir_block_end", 0);
     ledger_enter(l, id, request_end(&l->work, &p));
     return NULL;
 }
