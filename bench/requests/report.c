@@ -204,7 +204,7 @@ void requests_plot(const struct workload *w, const struct entrant *list, unsigne
     FILE *to = popen("gnuplot", "w");
     if (to == NULL)
         bench_fail("gnuplot can't be started");
-    fprintf(to, "set terminal svg size 1200,%u font 'sans,12' background 'white'\n", 110 + 26 * n);
+    fprintf(to, "set terminal svg noenhanced size 1200,%u font 'sans,12' background 'white'\n", 110 + 26 * n);
     fprintf(to, "set output '%s/requests-%s.svg'\n", dir, w->name);
     fputs("set style fill solid 0.8 noborder\nset grid xtics\nset tics nomirror out\nset linetype 1 lc rgb '#999999'\n"
           "set linetype 2 lc rgb '#d1615d'\nset linetype 3 lc rgb '#e7ca60'\nset linetype 4 lc rgb '#5778a4'\n"
