@@ -29,7 +29,6 @@
 #define RECOMPUTE_EVERY 1009u      /* prime: so that it meets each place of any period */
 #define SEGMENTS_MAX 128u
 #define ARGUMENTS 10
-#define MAX_TOGETHER 50000u        /* requests handed over in one call */
 
 struct segment {
     uint32_t count;
@@ -159,7 +158,7 @@ static uint64_t offer(const struct server *server, struct load *load, const stru
     for (uint32_t i = 0; i < s->count;) {
         uint64_t at = start + arrival(s, i);
         uint32_t n = 0;
-        while (i + n < s->count && n < MAX_TOGETHER && start + arrival(s, i + n) == at)
+        while (i + n < s->count && start + arrival(s, i + n) == at)
             load->intended[first + i + n++] = at;
         if (now_ns() < at)
             sleep_until(at);
