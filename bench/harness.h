@@ -29,6 +29,9 @@ struct bench_options {
     bool peers;        /* peers take part when `impls` does not say */
     bool memory;       /* measure peak memory too */
     const char *impls; /* comma list of implementations, or NULL */
+    const char *workloads; /* `requests`: comma list, or NULL: all */
+    const char *launcher;  /* `requests`: the command that starts each implementation, or NULL */
+    const char *plots;     /* `requests`: folder for a plot per workload, or NULL: none */
 };
 
 /* A problem size with the answer it must give. */
@@ -121,7 +124,7 @@ static inline void bench_relax(void)
 /* The benchmarks; the table in main.c gives their order. */
 extern const struct bench_case bench_fib, bench_nqueens, bench_uts_t1, bench_uts_t3, bench_sort, bench_matmul,
     bench_strassen, bench_integrate, bench_skynet, bench_flat, bench_flat_then, bench_loop, bench_idle, bench_wake,
-    bench_pingpong, bench_submit, bench_capacity, bench_floors,
+    bench_pingpong, bench_submit, bench_capacity, bench_requests, bench_floors,
     bench_saxpy, bench_saxpy_other, bench_each, bench_loopcall,
     bench_sort_stable, bench_sort_in_place, bench_sort_compare;
 

@@ -15,7 +15,8 @@
 static const struct bench_case *const cases[] = {
     &bench_fib,       &bench_nqueens, &bench_uts_t1, &bench_uts_t3,    &bench_sort, &bench_matmul,
     &bench_strassen,  &bench_integrate, &bench_skynet, &bench_flat,    &bench_flat_then, &bench_loop,
-    &bench_idle,      &bench_wake,    &bench_pingpong, &bench_submit,   &bench_capacity, &bench_floors,
+    &bench_idle,      &bench_wake,    &bench_pingpong, &bench_submit,   &bench_capacity, &bench_requests,
+    &bench_floors,
     &bench_saxpy,     &bench_saxpy_other, &bench_each, &bench_loopcall,  &bench_sort_stable, &bench_sort_in_place,
     &bench_sort_compare,
 };
@@ -24,13 +25,17 @@ static const struct bench_case *const cases[] = {
 
 static const char usage[] =
     "Usage: weir-bench [NAME] [--workers N[,N...]] [--runs N] [--json] [--impl LIST] [--quick] [--no-peers]\n"
-    "                  [--no-memory] [--list]\n"
+    "                  [--no-memory] [--list] [--workload LIST] [--launcher COMMAND] [--plot FOLDER]\n"
     "NAME is a benchmark, a comma list of them, or `all`; without it: " FIRST_TABLE ", weir and serial only.\n"
     "  --workers  worker counts to run with (default 1,2; idle: 2,64)\n"
     "  --runs     rounds, 1 to 100 (default 5); in a round every implementation runs once\n"
     "  --json     one JSON object a line: bench, impl, workers, metric, value, unit, min, median, max, spread, runs\n"
     "  --impl     implementations: serial, weir, weir-always (publish always), libgomp, libomp, tbb, go, rayon\n"
-    "  --quick    small problem sizes\n";
+    "             (requests: floor, thread, goroutine, pool, go-pool, weir, weir-elastic, weir-block)\n"
+    "  --quick    small problem sizes\n"
+    "  --workload requests: burst50k, burst50k_io, conc50k_io, steady16k, over_io, over_cpu, scale (default: all)\n"
+    "  --launcher requests: a command that starts each implementation, such as 'taskset -c 0-3'\n"
+    "  --plot     requests: draws FOLDER/requests-WORKLOAD.svg with gnuplot\n";
 
 static const struct bench_case *find_case(const char *name, size_t length)
 {
@@ -69,13 +74,15 @@ static void parse_workers(struct bench_options *o, const char *text)
 
 static void parse_options(struct bench_options *o, int argc, char **argv)
 {
-    enum { WORKERS = 1, RUNS, JSON, IMPL, QUICK, NO_PEERS, NO_MEMORY, LIST, HELP };
+    enum { WORKERS = 1, RUNS, JSON, IMPL, QUICK, NO_PEERS, NO_MEMORY, LIST, HELP, WORKLOAD, LAUNCHER, PLOT };
     static const struct option options[] = {
         {"workers", required_argument, NULL, WORKERS}, {"runs", required_argument, NULL, RUNS},
         {"json", no_argument, NULL, JSON},             {"impl", required_argument, NULL, IMPL},
         {"quick", no_argument, NULL, QUICK},           {"no-peers", no_argument, NULL, NO_PEERS},
         {"no-memory", no_argument, NULL, NO_MEMORY},   {"list", no_argument, NULL, LIST},
-        {"help", no_argument, NULL, HELP},             {NULL, 0, NULL, 0},
+        {"help", no_argument, NULL, HELP},             {"workload", required_argument, NULL, WORKLOAD},
+        {"launcher", required_argument, NULL, LAUNCHER}, {"plot", required_argument, NULL, PLOT},
+        {NULL, 0, NULL, 0},
     };
     bool no_peers = false;
     for (int opt; (opt = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -92,6 +99,9 @@ static void parse_options(struct bench_options *o, int argc, char **argv)
         case QUICK: o->quick = true; break;
         case NO_PEERS: no_peers = true; break;
         case NO_MEMORY: o->memory = false; break;
+        case WORKLOAD: o->workloads = optarg; break;
+        case LAUNCHER: o->launcher = optarg; break;
+        case PLOT: o->plots = optarg; break;
         case LIST:
             for (size_t i = 0; i < CASES; i++)
                 printf("%-13s %s\n", cases[i]->name, cases[i]->what);

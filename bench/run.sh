@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds weir into build/ and lets it work: treewc over real directories beside find, xargs, cat and wc, then the first
-# table of weir-bench. On Debian 12, 13 or Ubuntu 24.04 it first installs what is missing, as root or with sudo. Ends in
-# one line, "everything agreed" or what did not, and exits with 0 if everything did.
+# table of weir-bench and a short form of its requests. On Debian 12, 13 or Ubuntu 24.04 it first installs what is
+# missing, as root or with sudo. Ends in one line, "everything agreed" or what did not, and exits with 0 if everything did.
 #
 # usage: bench/run.sh [DIRECTORY...]   (default: /usr/include /usr/share/doc /usr/share/common-licenses)
 set -eu
@@ -98,6 +98,8 @@ fi
 
 echo
 build/bench/weir-bench || disagreed+=("weir-bench: status $?, an answer was wrong or a run failed")
+build/bench/weir-bench requests --quick --runs 3 --workload burst50k,steady16k,over_cpu ||
+    disagreed+=("weir-bench requests: status $?, an account did not balance or a run failed")
 
 echo
 if [ "${#disagreed[@]}" -gt 0 ]; then
