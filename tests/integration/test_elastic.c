@@ -194,8 +194,10 @@ Test(elastic, no_thread_is_started_while_there_is_nothing_to_run)
         set(&entered, 0);
         set(&ran, 0);
         weir_runtime *rt = start(2);
-        submit_ok(rt, &tasks[0], block_until_gate);
-        submit_ok(rt, &tasks[1], block_until_gate);
+        for (unsigned i = 0; i < 2; i++) {
+            sleep_ms(2); /* a worker that sleeps takes longer than the submitter's look */
+            submit_ok(rt, &tasks[i], block_until_gate);
+        }
         cr_assert(reaches(&entered, 2));
         sleep_ms(5);
         quiet += stats_of(rt).threads == 2;
