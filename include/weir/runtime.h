@@ -60,8 +60,8 @@ typedef struct weir_config {
                                 as good as never. WEIR_DEQUE_LIMIT */
     size_t stack_size;       /* bytes of stack per worker, at least 64 KiB; pages are used on demand. Default 8 MiB.
                                 WEIR_STACK_SIZE */
-    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000. Default 50
-                                (docs/decisions/0004). WEIR_SPIN_US */
+    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000; with more workers than
+                                usable CPUs it looks twice. Default 50 (docs/decisions/0004). WEIR_SPIN_US */
     uint32_t pin;            /* 1: worker i is bound to the i-th usable CPU (modulo their number). Default 0. WEIR_PIN */
     weir_steal_order steal_order;   /* Default random. WEIR_STEAL_ORDER=random|topology */
     weir_publish_mode publish_mode; /* Default on demand. WEIR_PUBLISH=demand|always */

@@ -281,7 +281,8 @@ void elastic_init(struct runtime *rt, uint32_t workers)
     struct elastic *e = &rt->elastic;
     duty_init(&e->duty, workers, rt->count, rt->config.max_workers, rt->seats);
     e->retire_ns = (uint64_t)rt->config.retire_after_ms * UINT64_C(1000000);
-    rt->idle.searchers = rt->config.max_workers > 1 ? rt->config.max_workers / 2 : 1;
+    uint32_t at_once = rt->config.max_workers < rt->processors ? rt->config.max_workers : rt->processors;
+    rt->idle.searchers = at_once > 1 ? at_once / 2 : 1;
     rt->idle.bring = bring;
     for (uint32_t id = workers; id < rt->seats; id++) {
         idle_set_absent(&rt->idle, id, true);

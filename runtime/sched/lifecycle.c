@@ -224,7 +224,7 @@ int runtime_create(struct runtime **out, const weir_config *config)
     rt->seats = config->max_workers + config->spare_workers;
     rt->guests = config->guests;
     rt->domains = config->steal_order == WEIR_STEAL_TOPOLOGY ? topology.domains : 1;
-    rt->crowded = config->workers > topology_usable_cpus();
+    rt->processors = topology_usable_cpus();
     rt->membarrier = config->publish_mode == WEIR_PUBLISH_ON_DEMAND && os_membarrier_init();
     r = build(rt, &topology);
     topology_destroy(&topology);

@@ -46,12 +46,15 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
     return t;
 }
 
+/* With more workers than processors one look is all: who spins takes a processor from one that has work. */
 static weir_task *spin(struct worker *w)
 {
-    uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
     weir_task *t = look(w, 1, false);
+    if (t != NULL || runtime_is_crowded(w->rt))
+        return t;
+    uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
     while (t == NULL && runtime_phase(w->rt) == PHASE_RUNNING && os_now() < deadline)
-        t = look(w, w->rt->crowded ? 1 : LOOKS, true);
+        t = look(w, LOOKS, true);
     return t;
 }
 

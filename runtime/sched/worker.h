@@ -86,7 +86,7 @@ struct runtime {
     uint32_t domains;        /* cache domains that thieves tell apart, at least 1 */
     uint32_t handle;         /* its place in the table of handles */
     bool membarrier;         /* the asymmetric fence is there: deques have a private end */
-    bool crowded;            /* more workers than CPUs: who spins offers its processor to others */
+    uint32_t processors;     /* CPUs this process may use, as of the start */
     weir_config config;
     struct parking **parking;
     struct injector *injectors; /* one per cache domain */
@@ -130,6 +130,12 @@ static inline enum phase runtime_phase(const struct runtime *rt)
 static inline uint32_t runtime_width(const struct runtime *rt)
 {
     return duty_target(duty_read(&rt->elastic.duty));
+}
+
+/* More workers shall run than there are processors: who spins keeps others from working. */
+static inline bool runtime_is_crowded(const struct runtime *rt)
+{
+    return runtime_width(rt) > rt->processors;
 }
 
 /* Whether the worker's stack is so deep that it should take on no more tasks. */
@@ -216,7 +222,7 @@ static inline void runtime_check_duty(struct runtime *rt, enum elastic_caller ca
 /* A pause between two looks of a spinning worker: 1, 2, 4 ... times os_relax(). */
 static inline void worker_pause(const struct runtime *rt, unsigned *relaxes)
 {
-    if (rt->crowded) {
+    if (runtime_is_crowded(rt)) {
         os_yield();
         return;
     }
