@@ -111,27 +111,33 @@ void governor_arm(struct runtime *rt)
         os_futex_wake(&g->state, 1);
 }
 
-int governor_start(struct runtime *rt)
+void governor_init(struct runtime *rt)
 {
     struct governor *g = &rt->governor;
-    char name[THREAD_NAME_MAX];
-    if (rt->config.max_workers == rt->count)
-        return 0;
+    g->present = rt->config.max_workers != rt->count;
     g->grow_ns = (uint64_t)rt->config.grow_after_us * UINT64_C(1000);
     g->tick_ns = g->grow_ns / LOOKS_PER_LIMIT > TICK_MIN_NS ? g->grow_ns / LOOKS_PER_LIMIT : TICK_MIN_NS;
     g->calm = CALM_TICKS;
     g->step = 1;
     atom_store(&g->state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed); /* relaxed: no thread is there yet */
+}
+
+int governor_start(struct runtime *rt)
+{
+    struct governor *g = &rt->governor;
+    char name[THREAD_NAME_MAX];
+    if (!g->present)
+        return 0;
     snprintf(name, sizeof(name), "%.9s/gov", rt->config.name);
     int r = os_thread_start(&g->thread, name, GOVERNOR_STACK, -1, governor_main, rt);
-    g->present = r == 0;
+    g->started = r == 0;
     return r;
 }
 
 void governor_stop(struct runtime *rt)
 {
     struct governor *g = &rt->governor;
-    if (!g->present)
+    if (!g->started)
         return;
     atom_store(&g->state, (uint32_t)GOVERNOR_LEAVE, memory_order_relaxed); /* relaxed: the thread is joined */
     os_futex_wake(&g->state, 1);

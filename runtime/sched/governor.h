@@ -23,8 +23,9 @@ struct runtime;
 
 struct governor {
     weir_atomic_u32 state ALIGNED(CACHE_LINE); /* GOVERNOR_*; its futex word */
-    bool present;                              /* constant while workers run */
+    bool started;     /* has a thread; who starts and stops the runtime */
     /* constant */
+    bool present;     /* there is something to govern */
     uint64_t grow_ns; /* how long work may wait */
     uint64_t tick_ns; /* between two looks */
     /* governor only */
@@ -35,6 +36,8 @@ struct governor {
     struct os_thread thread;
 };
 
+/* Before the first worker starts. */
+void governor_init(struct runtime *rt);
 /* 0, -EAGAIN, -ENOMEM. Does nothing where there is nothing to govern. */
 int governor_start(struct runtime *rt) MUST_USE;
 void governor_stop(struct runtime *rt);

@@ -189,6 +189,7 @@ static int build(struct runtime *rt, const struct topology *topology)
         return r;
     idle_init(&rt->idle, rt->parking, rt->seats, rt->guests);
     elastic_init(rt, rt->config.workers);
+    governor_init(rt);
     return 0;
 }
 
