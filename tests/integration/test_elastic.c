@@ -341,6 +341,7 @@ Test(elastic, workers_beyond_the_minimum_leave_without_any_load)
 {
     weir_config c = elastic_config(2, 8);
     c.workers = 5;
+    c.retire_after_ms = 500; /* not before the look */
     weir_runtime *rt = start_config(&c);
     cr_assert_eq(stats_of(rt).workers, 5);
     AWAIT(rt, s.workers == 2 && s.threads == 2);
