@@ -20,7 +20,7 @@
 #define MLOC 512u        /* atomic words in an execution */
 #define MEV 3000u        /* steps in an execution */
 #define MBLK 512u        /* tracked blocks in an execution */
-#define MOPT 24u         /* choices at a step */
+#define MOPT 64u         /* choices at a step */
 #define LSET (MLOC / 64u)
 #define STACK_SIZE (256u * 1024u)
 #define ARENA_SIZE (64u * 1024u * 1024u)
