@@ -7,6 +7,7 @@
 
 #include <weir/base.h>
 #include <weir/fork.h>
+#include <weir/graph.h>
 #include <weir/runtime.h>
 #include <weir/stats.h>
 #include <weir/task.h>
