@@ -6,6 +6,7 @@
 #define WEIR_WEIR_H
 
 #include <weir/base.h>
+#include <weir/flow.h>
 #include <weir/fork.h>
 #include <weir/graph.h>
 #include <weir/runtime.h>

@@ -96,10 +96,10 @@ struct weir_graph {
     weir_atomic_u32 users;    /* runs, and graphs that contain this one */
 };
 
-/* The block of edges: never empty, so that it has an address. */
-static inline size_t edges_bytes(uint32_t n_edges, uint32_t n_sources)
+/* The block of edges, with room for as many sources as there are nodes: never empty, so that it has an address. */
+static inline size_t edges_bytes(uint32_t n_edges, uint32_t n_nodes)
 {
-    return ((size_t)n_edges + n_sources + 1) * sizeof(uint32_t);
+    return ((size_t)n_edges + n_nodes + 1) * sizeof(uint32_t);
 }
 
 static inline struct node *graph_nodes(const weir_graph *g)

@@ -4,7 +4,7 @@
  *
  * Threads: the builder.
  * Invariants: a call that fails has changed nothing but how much room there is. Node records are laid out as the run
- * needs them from the start; `row`, `strong` and INFO_ENTERED mean nothing before the graph is frozen.
+ * needs them from the start; `row`, `strong` and INFO_ENTERED are 0 until the graph is frozen.
  */
 #include <errno.h>
 #include <string.h>
@@ -72,6 +72,8 @@ static inline struct node *append_node(weir_graph *g, void *arg, uint32_t info, 
     size_t index = g->nodes.count++;
     struct node *n = graph_nodes(g) + index;
     n->arg = arg;
+    n->row = 0;
+    n->strong = 0;
     n->info = info;
     n->name = 0;
     if (out != NULL)
@@ -289,7 +291,7 @@ int weir_graph_destroy(weir_graph *g)
         return -EBUSY;
     size_t n = g->nodes.count;
     release_uses(g);
-    os_free(g->edges, edges_bytes(g->n_edges, g->n_sources));
+    os_free(g->edges, edges_bytes(g->n_edges, (uint32_t)n));
     os_free(g->rank, n * sizeof *g->rank);
     os_free(g->index, n * sizeof *g->index);
     vector_free(&g->nodes, sizeof(struct node));

@@ -3,9 +3,9 @@
  * graph_freeze.c - checks a graph and lays it out: topological order, rows of successors, the sources.
  *
  * Threads: the builder.
- * Invariants: until commit() everything that the builder sees is as it was: only `row`, `strong` and INFO_ENTERED of the
- * nodes are written, which mean nothing in a graph that is not frozen. After the last allocation nothing can fail.
- * Nodes that were added in an order that suits keep it: then nothing is moved.
+ * Invariants: in a graph that is not frozen `row`, `strong` and INFO_ENTERED of all nodes are 0; a freeze that fails
+ * makes them so again, and has written nothing else of the graph. Nodes that were added in an order that suits keep it:
+ * then nothing is moved, and edges that were added row by row are copied as they are.
  * Source: topological order after Kahn (CACM 1962), newest first, so that a chain of successors stays together.
  */
 #include <errno.h>
@@ -23,10 +23,11 @@ struct freeze {
     uint32_t m;
     uint32_t sources;
     uint32_t *edges;      /* m edges, room for the sources behind them */
-    uint32_t *scratch;    /* n words: open strong predecessors, marks */
+    uint32_t *scratch;    /* n words: marks, open strong predecessors, room for a row */
     uint32_t *order;      /* n words: nodes in topological order, then (as `rank`) the inverse */
     uint32_t *rank;
     bool forward;         /* all strong edges lead to later nodes */
+    bool by_rows;         /* the edges come row by row */
     weir_graph_fault *fault;
 };
 
@@ -51,18 +52,18 @@ static bool is_source(const struct node *n)
     return n->strong == 0 && (n->info & INFO_ENTERED) == 0;
 }
 
-/* Counts each node's row and its strong predecessors; finds sources and whether the order suits. */
+/* Counts each node's row and its strong predecessors, and copies the edges as if they came row by row. */
 static void count_degrees(struct freeze *f)
 {
     struct node *nodes = f->nodes;
-    for (uint32_t i = 0; i <= f->n; i++) {
-        nodes[i].row = 0;
-        nodes[i].strong = 0;
-        nodes[i].info &= i < f->n ? ~INFO_ENTERED : 0;
-    }
+    uint32_t last = 0;
     f->forward = true;
+    f->by_rows = true;
     for (uint32_t i = 0; i < f->m; i++) {
         struct raw_edge e = f->raw[i];
+        f->edges[i] = e.to;
+        f->by_rows &= e.from >= last;
+        last = e.from;
         nodes[e.from].row++;
         if (UNLIKELY(node_is_weak(&nodes[e.from]))) {
             nodes[e.to].info |= INFO_ENTERED;
@@ -71,19 +72,29 @@ static void count_degrees(struct freeze *f)
             f->forward &= e.from < e.to;
         }
     }
-    f->sources = 0;
-    for (uint32_t i = 0; i < f->n; i++)
-        f->sources += is_source(&nodes[i]);
 }
 
-/* Turns counted rows into their ends, then puts the edges in from behind: rows begin where they should, in order. */
+/* Turns counted rows into where they begin, with the edges in them in the order in which they were added. */
 static void fill_rows(struct freeze *f)
 {
-    uint32_t end = 0;
-    for (uint32_t i = 0; i <= f->n; i++)
-        f->nodes[i].row = end += f->nodes[i].row;
-    for (uint32_t i = f->m; i-- > 0;)
+    uint32_t begin = 0;
+    for (uint32_t i = 0; i <= f->n; i++) {
+        uint32_t length = f->nodes[i].row;
+        f->nodes[i].row = f->by_rows ? begin : begin + length;
+        begin += length;
+    }
+    for (uint32_t i = f->by_rows ? 0 : f->m; i-- > 0;) /* from behind: each row shrinks down to its beginning */
         f->edges[--f->nodes[f->raw[i].from].row] = f->raw[i].to;
+}
+
+/* The graph is not frozen after all. */
+static void forget_degrees(struct freeze *f)
+{
+    for (uint32_t i = 0; i <= f->n; i++) {
+        f->nodes[i].row = 0;
+        f->nodes[i].strong = 0;
+        f->nodes[i].info &= i < f->n ? ~INFO_ENTERED : 0;
+    }
 }
 
 /* --- checks --------------------------------------------------------------------------------------------------- */
@@ -111,16 +122,14 @@ static bool row_has_double(struct freeze *f, uint32_t node, uint32_t *twice)
     return false;
 }
 
-static int check_doubles(struct freeze *f)
+static int check_doubles(struct freeze *f, uint32_t node)
 {
     uint32_t twice;
-    for (uint32_t i = 0; i < f->n; i++)
-        if (!node_is_weak(&f->nodes[i]) && row_has_double(f, i, &twice)) {
-            name_in_fault(f, i);
-            name_in_fault(f, twice);
-            return -EEXIST;
-        }
-    return 0;
+    if (node_is_weak(&f->nodes[node]) || !row_has_double(f, node, &twice))
+        return 0;
+    name_in_fault(f, node);
+    name_in_fault(f, twice);
+    return -EEXIST;
 }
 
 /* Names a cycle among the nodes that still have open predecessors: each of them has one such predecessor to go back to. */
@@ -216,6 +225,7 @@ static void sort_by_priority(const struct freeze *f, uint32_t *row, uint32_t len
             if (priority_of(f, row[i]) == INFO_PRIORITY - (p << INFO_PRIORITY_SHIFT))
                 f->scratch[k++] = row[i];
     memcpy(row, f->scratch, words(length));
+    memset(f->scratch, 0, words(length)); /* no marks */
 }
 
 /* Marks the edges that make their target ready by themselves and puts them last in their row: they are one range. */
@@ -244,67 +254,65 @@ static void mark_row(struct freeze *f, uint32_t node)
     }
 }
 
-static void mark_edges(struct freeze *f)
+/* The last pass: doubles, marks, and the sources as a row of their own. */
+static int finish_rows(struct freeze *f)
 {
-    for (uint32_t i = 0; i < f->n; i++) {
-        if (!node_is_weak(&f->nodes[i])) {
-            mark_row(f, i);
-            continue;
-        }
-        for (uint32_t k = f->nodes[i].row; k < f->nodes[i + 1].row; k++)
-            f->edges[k] |= EDGE_DIRECT; /* in the order in which the condition counts them */
-    }
     uint32_t at = f->m;
-    for (uint32_t i = 0; i < f->n; i++)
+    for (uint32_t i = 0; i < f->n; i++) {
+        int r = check_doubles(f, i);
+        if (r != 0)
+            return r;
+        if (!node_is_weak(&f->nodes[i]))
+            mark_row(f, i);
+        else
+            for (uint32_t k = f->nodes[i].row; k < f->nodes[i + 1].row; k++)
+                f->edges[k] |= EDGE_DIRECT; /* in the order in which the condition counts them */
         if (is_source(&f->nodes[i]))
             f->edges[at++] = i | EDGE_DIRECT;
+    }
+    f->sources = at - f->m;
+    if (f->n != 0 && f->sources == 0)
+        return -ENOENT;
     if (f->g->ranked)
         sort_by_priority(f, f->edges + f->m, f->sources);
+    return 0;
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------ */
-
-static int allocate(struct freeze *f)
+/* Puts nodes that came in another order into a topological one. Everything that can fail comes before the first change. */
+static int reorder(struct freeze *f)
 {
+    uint32_t sources = 0;
+    f->order = os_alloc(words(f->n), CACHE_LINE);
+    f->rank = os_alloc(words(f->n), CACHE_LINE);
+    if (f->order == NULL || f->rank == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < f->n; i++) {
+        int r = check_doubles(f, i);
+        if (r != 0)
+            return r;
+        sources += is_source(&f->nodes[i]);
+    }
+    int r = sort(f);
+    if (r != 0 || sources == 0)
+        return r != 0 ? r : -ENOENT;
+    renumber(f);
+    memset(f->scratch, 0, words(f->n)); /* no marks */
+    forget_degrees(f);
     count_degrees(f);
-    f->edges = os_alloc(edges_bytes(f->m, f->sources), CACHE_LINE);
+    fill_rows(f);
+    return 0;
+}
+
+static int lay_out(struct freeze *f)
+{
+    f->edges = os_alloc(edges_bytes(f->m, f->n), CACHE_LINE);
     f->scratch = os_alloc(words(f->n) + sizeof *f->scratch, CACHE_LINE);
     if (f->edges == NULL || f->scratch == NULL)
         return -ENOMEM;
-    if (f->forward)
-        return 0;
-    f->order = os_alloc(words(f->n), CACHE_LINE);
-    f->rank = os_alloc(words(f->n), CACHE_LINE);
-    return f->order == NULL || f->rank == NULL ? -ENOMEM : 0;
-}
-
-static int check(struct freeze *f)
-{
+    count_degrees(f);
     fill_rows(f);
-    int r = check_doubles(f);
-    if (r == 0 && !f->forward)
-        r = sort(f);
-    if (r == 0 && f->sources == 0 && f->n != 0)
-        r = -ENOENT;
-    return r;
-}
-
-static void commit(struct freeze *f)
-{
-    weir_graph *g = f->g;
-    if (!f->forward) {
-        renumber(f);
-        count_degrees(f);
-        fill_rows(f);
-    }
-    mark_edges(f);
-    vector_free(&g->raw, sizeof(struct raw_edge));
-    g->edges = f->edges;
-    g->rank = f->rank;
-    g->index = f->order;
-    g->n_edges = f->m;
-    g->n_sources = f->sources;
-    g->frozen = true;
+    int r = f->forward ? 0 : reorder(f);
+    return r != 0 ? r : finish_rows(f);
 }
 
 int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
@@ -319,16 +327,21 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
                        .m = (uint32_t)g->raw.count, .fault = fault};
     if (fault != NULL)
         fault->count = 0;
-    int r = allocate(&f);
-    if (r == 0)
-        r = check(&f);
-    if (r == 0)
-        commit(&f);
+    int r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);
     if (r != 0) {
-        os_free(f.edges, edges_bytes(f.m, f.sources));
+        forget_degrees(&f);
+        os_free(f.edges, edges_bytes(f.m, f.n));
         os_free(f.order, words(f.n));
         os_free(f.rank, words(f.n));
+        return r;
     }
-    return r;
+    vector_free(&g->raw, sizeof(struct raw_edge));
+    g->edges = f.edges;
+    g->rank = f.rank;
+    g->index = f.order;
+    g->n_edges = f.m;
+    g->n_sources = f.sources;
+    g->frozen = true;
+    return 0;
 }
