@@ -91,6 +91,7 @@ static void make_room(struct bench_input *in)
         n_ran = n;
     }
     memset(ran, 0, n);
+    in->flags = ran;
 }
 
 static void setup(struct bench_input *in, const struct bench_size *size)

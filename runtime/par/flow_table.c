@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#define FIRST_CAPACITY 64u /* entries */
+#define FIRST_CAPACITY 1024u /* entries: 56 KiB */
 #define READERS_KEPT 8u    /* readers of one address before the first look for ended ones */
 #define BLOCK_READERS 255u /* readers allocated at once: 6 KiB */
 
@@ -133,7 +133,7 @@ static int rebuild(struct flow_table *t, uint32_t n)
     uint32_t needed = n;
     for (uint32_t i = 0; i < old.capacity; i++)
         needed += old.entries[i].used && is_needed(t, &old.entries[i]);
-    uint32_t capacity = FIRST_CAPACITY;
+    uint32_t capacity = old.capacity; /* never smaller: a purge costs a pass over all entries */
     while (capacity < 4 * needed)
         capacity *= 2;
     struct flow_entry *entries = os_alloc(capacity * sizeof *entries, CACHE_LINE);

@@ -136,8 +136,10 @@ static inline bool arrive(struct strand *s, uint32_t v, uint32_t n)
 {
     weir_atomic_u32 *left = &s->left[v];
     /* [GR1] acquire: the work of all who arrived before, if nobody else is missing: nobody will write the word then.
-     * acq_rel: our work before the last one's acquire. */
-    if (atom_load(left, memory_order_acquire) != n && atom_sub(left, n, memory_order_acq_rel) != n)
+     * Pairs with the subtraction below. */
+    if (atom_load(left, memory_order_acquire) != n
+        /* [GR1] acq_rel: our work before the last one's arrival, by either way; or the others' work, if we are last. */
+        && atom_sub(left, n, memory_order_acq_rel) != n)
         return false;
     /* relaxed: the next arrival comes after v has run, and is ordered by what leads from v to it (G1) */
     atom_store(left, s->nodes[v].strong, memory_order_relaxed);

@@ -81,7 +81,8 @@ static bool work(weir_worker *w, struct token *t)
         weir_scope_fail(&p->scope, r);
     if (r < 0 || (r > 0 && t->stage == 0))
         return false; /* the end: the turn is passed to nobody, and who waits for it stays parked */
-    p->items += t->stage == 0;
+    if (t->stage == 0)
+        p->items++;
     if (stage->kind == WEIR_STAGE_SERIAL)
         pass_turn(w, t);
     return true;
@@ -92,13 +93,14 @@ static weir_task *token_run(weir_worker *w, weir_task *task)
 {
     struct token *t = CONTAINER_OF(task, struct token, task);
     struct pipeline *p = t->p;
-    do {
+    for (;;) {
         if (!work(w, t))
             return NULL;
-        t->stage++;
-    } while (t->stage < p->n && may_enter(t));
-    if (t->stage < p->n)
-        return NULL;
+        if (++t->stage == p->n)
+            break;
+        if (!may_enter(t))
+            return NULL; /* parked: somebody else's, perhaps already under way */
+    }
     t->stage = 0;
     t->item = NULL;
     /* [PI2] acq_rel: whoever drew an earlier number has left the gates that this one will use; pairs with itself. */
