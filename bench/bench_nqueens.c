@@ -21,25 +21,44 @@ static long below_serial(const struct nqueens_board *b, int n, int row)
     return sum;
 }
 
-static long below_weir(weir_worker *w, const struct nqueens_board *b, int n, int row);
-WEIR_FORKABLE(below_weir, long, const struct nqueens_board *, int, int);
+/* The branches of a board from one column on: what may be stolen while the branch before them is looked at. */
+struct rest {
+    weir_task task;
+    const struct nqueens_board *board;
+    int n, row, column;
+    long sum;
+};
 
-static long below_weir(weir_worker *w, const struct nqueens_board *b, int n, int row)
+static inline long below_weir(weir_worker *w, const struct nqueens_board *b, int n, int row, int column);
+
+static weir_task *run_rest(weir_worker *w, weir_task *self)
+{
+    struct rest *r = (struct rest *)self;
+    r->sum = below_weir(w, r->board, r->n, r->row, r->column);
+    return NULL;
+}
+
+/* Each branch forks what comes after it, and goes on with that itself unless it was stolen: the serial order. */
+static inline long below_weir(weir_worker *w, const struct nqueens_board *b, int n, int row, int column)
 {
     if (row == n)
         return 1;
-    struct nqueens_board next[NQUEENS_MAX];
-    struct below_weir_task branch[NQUEENS_MAX];
-    int branches = 0;
-    for (int c = 0; c < n; c++) {
-        if (nqueens_place(b, row, c, &next[branches])) {
-            below_weir_fork(w, &branch[branches], &next[branches], n, row + 1);
-            branches++;
-        }
-    }
+    struct rest rest;
+    rest.task.run = run_rest;
+    rest.board = b;
+    rest.n = n;
+    rest.row = row;
     long sum = 0;
-    while (branches-- > 0)
-        sum += below_weir_join(w, &branch[branches]);
+    for (int c = column; c < n; c++) {
+        struct nqueens_board next;
+        if (!nqueens_place(b, row, c, &next))
+            continue;
+        rest.column = c + 1;
+        weir_fork(w, &rest.task);
+        sum += below_weir(w, &next, n, row + 1, 0);
+        if (weir_unfork(w, &rest.task) != WEIR_UNFORK_MINE)
+            return sum + rest.sum;
+    }
     return sum;
 }
 
@@ -54,7 +73,7 @@ static double run_serial(void *state, const struct bench_input *in)
 static void run_weir(weir_worker *w, void *arg)
 {
     struct bench_call *call = arg;
-    call->answer = (double)below_weir(w, &empty_board, (int)call->in->n, 0);
+    call->answer = (double)below_weir(w, &empty_board, (int)call->in->n, 0, 0);
 }
 
 const struct bench_case bench_nqueens = {

@@ -112,7 +112,7 @@ static struct digest digest_of(const int32_t *keys, size_t n)
 
 #define SEED 7u
 
-static void setup(struct bench_input *in, const struct bench_size *size)
+void bench_sort_setup(struct bench_input *in, const struct bench_size *size)
 {
     size_t n = (size_t)size->n;
     if (in->keys == NULL) {
@@ -125,7 +125,7 @@ static void setup(struct bench_input *in, const struct bench_size *size)
     wanted = digest_of(in->keys, n);
 }
 
-static double check(struct bench_input *in, double answer)
+double bench_sort_check(struct bench_input *in, double answer)
 {
     size_t n = (size_t)in->n;
     struct digest d = digest_of(in->keys, n);
@@ -135,7 +135,7 @@ static double check(struct bench_input *in, double answer)
     return d.sum == wanted.sum && d.mix == wanted.mix ? answer : 0.0;
 }
 
-static void teardown(struct bench_input *in)
+void bench_sort_teardown(struct bench_input *in)
 {
     free(in->keys);
     free(in->room);
@@ -149,7 +149,7 @@ const struct bench_case bench_sort = {
     .small = {1000000, 1.0, 1e6},
     .serial = run_serial,
     .weir = run_weir,
-    .setup = setup,
-    .check = check,
-    .teardown = teardown,
+    .setup = bench_sort_setup,
+    .check = bench_sort_check,
+    .teardown = bench_sort_teardown,
 };

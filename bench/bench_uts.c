@@ -21,31 +21,50 @@ static long visit_serial(enum uts_tree tree, const struct uts_node *node)
     return nodes;
 }
 
-static long visit_weir(weir_worker *w, enum uts_tree tree, const struct uts_node *node);
-WEIR_FORKABLE(visit_weir, long, enum uts_tree, const struct uts_node *);
+/* The children of a node from one on: what may be stolen while the child before them is visited. */
+struct rest {
+    weir_task task;
+    const struct uts_node *parent;
+    enum uts_tree tree;
+    unsigned first, end;
+    long nodes;
+};
 
-/* Out of line, so that a leaf has no large frame to set up. */
-static __attribute__((noinline)) long visit_children_weir(weir_worker *w, enum uts_tree tree,
-                                                          const struct uts_node *node, unsigned n)
+static weir_task *run_rest(weir_worker *w, weir_task *self);
+static long visit_weir(weir_worker *w, enum uts_tree tree, const struct uts_node *node);
+
+/* Each child forks those that come after it, and they go on here unless they were stolen: the serial order. */
+static long visit_children_weir(weir_worker *w, enum uts_tree tree, const struct uts_node *parent, unsigned first,
+                                unsigned end)
 {
-    struct {
-        struct visit_weir_task task;
-        struct uts_node node;
-    } child[n];
-    for (unsigned i = 0; i < n; i++) {
-        uts_child(node, i, &child[i].node);
-        visit_weir_fork(w, &child[i].task, tree, &child[i].node);
+    struct uts_node child;
+    struct rest rest;
+    rest.task.run = run_rest;
+    rest.parent = parent;
+    rest.tree = tree;
+    rest.end = end;
+    long nodes = 0;
+    for (unsigned i = first; i < end; i++) {
+        uts_child(parent, i, &child);
+        rest.first = i + 1;
+        weir_fork(w, &rest.task);
+        nodes += visit_weir(w, tree, &child);
+        if (weir_unfork(w, &rest.task) != WEIR_UNFORK_MINE)
+            return nodes + rest.nodes;
     }
-    long nodes = 1;
-    for (unsigned i = n; i-- > 0;)
-        nodes += visit_weir_join(w, &child[i].task);
     return nodes;
+}
+
+static weir_task *run_rest(weir_worker *w, weir_task *self)
+{
+    struct rest *r = (struct rest *)self;
+    r->nodes = visit_children_weir(w, r->tree, r->parent, r->first, r->end);
+    return NULL;
 }
 
 static long visit_weir(weir_worker *w, enum uts_tree tree, const struct uts_node *node)
 {
-    unsigned n = uts_children(tree, node);
-    return n == 0 ? 1 : visit_children_weir(w, tree, node, n);
+    return 1 + visit_children_weir(w, tree, node, 0, uts_children(tree, node));
 }
 
 static double run_serial(void *state, const struct bench_input *in)

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
  * bench/bench_wake.c - from a fork to its start on another worker: after idleness (`wake`, beside a raw futex wake
- * measured in turns with it) and while both workers are hot (`pingpong`).
+ * measured in turns with it) and while both workers are hot (`pingpong`, beside a bare cache line, run by run).
  *
  * Threads: a task on one worker forks and watches; the forked task notes when it began, on the other worker, which is
  * the only one that can run it meanwhile. The raw wake is sent by the same worker to a plain thread.
  * Invariants: a fork that nobody takes within PATIENCE_MS ends the program: the runtime would not be work-conserving.
  */
-#define _GNU_SOURCE
-#include "harness.h"
+#include "floors.h"
 
-#include <linux/futex.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define PATIENCE_MS 2000u
 #define WAKE_SAMPLES 1000u
@@ -55,53 +49,13 @@ static double hand_over(weir_worker *w)
     return started > from ? (double)(started - from) : 0.0;
 }
 
-/* --- the raw wake ---------------------------------------------------------------------------------------------- */
-
-enum { SLEEPING, WAKE, STOP };
-
-struct sleeper {
-    uint32_t word;    /* futex */
-    uint64_t started; /* ns */
-};
-
-static long futex(uint32_t *word, int op, uint32_t value)
-{
-    return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
-}
-
-static void *sleeper_main(void *arg)
-{
-    struct sleeper *s = arg;
-    for (;;) {
-        uint32_t seen;
-        while ((seen = __atomic_load_n(&s->word, __ATOMIC_ACQUIRE)) == SLEEPING)
-            futex(&s->word, FUTEX_WAIT, SLEEPING);
-        if (seen == STOP)
-            return NULL;
-        __atomic_store_n(&s->word, SLEEPING, __ATOMIC_RELAXED); /* before started: the waker wakes again after that */
-        __atomic_store_n(&s->started, bench_now(), __ATOMIC_RELEASE);
-    }
-}
-
-static double wake_raw(struct sleeper *s)
-{
-    uint64_t started, from;
-    __atomic_store_n(&s->started, 0, __ATOMIC_RELAXED);
-    from = bench_now();
-    __atomic_store_n(&s->word, WAKE, __ATOMIC_RELEASE);
-    futex(&s->word, FUTEX_WAKE, 1);
-    while ((started = __atomic_load_n(&s->started, __ATOMIC_ACQUIRE)) == 0)
-        bench_relax();
-    return started > from ? (double)(started - from) : 0.0;
-}
-
 /* --- wake ------------------------------------------------------------------------------------------------------ */
 
 struct measurement {
     unsigned samples;
     double *weir;
     double *raw;
-    struct sleeper sleeper;
+    struct bench_sleeper *sleeper;
 };
 
 static void sleep_us(unsigned us)
@@ -134,7 +88,7 @@ static void measure_wake(weir_worker *w, void *arg)
         await_idle(w, &random);
         m->weir[i] = hand_over(w);
         await_idle(w, &random);
-        m->raw[i] = wake_raw(&m->sleeper);
+        m->raw[i] = bench_sleeper_wake(m->sleeper);
     }
 }
 
@@ -155,9 +109,7 @@ static void run_wake(const struct bench_case *c, const struct bench_options *o)
     struct measurement m = {.samples = o->quick ? WAKE_SAMPLES_QUICK : WAKE_SAMPLES};
     m.weir = samples_of(m.samples);
     m.raw = samples_of(m.samples);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, sleeper_main, &m.sleeper) != 0)
-        bench_fail("wake: no thread");
+    m.sleeper = bench_sleeper_start();
     weir_runtime *rt = bench_start_weir(workers);
     for (unsigned r = 0; r < runs; r++) {
         int error = weir_call(rt, measure_wake, &m);
@@ -170,9 +122,7 @@ static void run_wake(const struct bench_case *c, const struct bench_options *o)
         v[RATIO][r] = v[WEIR_50][r] / v[RAW_50][r];
     }
     bench_stop_weir(rt);
-    __atomic_store_n(&m.sleeper.word, STOP, __ATOMIC_RELEASE);
-    futex(&m.sleeper.word, FUTEX_WAKE, 1);
-    pthread_join(thread, NULL);
+    bench_sleeper_stop(m.sleeper);
     free(m.weir);
     free(m.raw);
     if (!o->json)
@@ -197,12 +147,13 @@ static void measure_pingpong(weir_worker *w, void *arg)
 
 static void run_pingpong(const struct bench_case *c, const struct bench_options *o)
 {
-    enum { P50, P99, CLOCK, METRICS };
+    enum { P50, P99, LINE, RATIO, METRICS };
     double v[METRICS][BENCH_RUNS_MAX];
     unsigned runs = o->runs != 0 ? o->runs : 5;
     unsigned workers = 2;
     struct measurement m = {.samples = o->quick ? PINGPONG_SAMPLES_QUICK : PINGPONG_SAMPLES};
     m.weir = samples_of(m.samples);
+    m.raw = samples_of(m.samples);
     weir_runtime *rt = bench_start_weir(workers);
     for (unsigned r = 0; r < runs; r++) {
         int error = weir_call(rt, measure_pingpong, &m);
@@ -210,18 +161,19 @@ static void run_pingpong(const struct bench_case *c, const struct bench_options 
             bench_fail("pingpong: %s", weir_strerror(error));
         v[P50][r] = bench_percentile(m.weir, m.samples, 0.5) * 1e-3;
         v[P99][r] = bench_percentile(m.weir, m.samples, 0.99) * 1e-3;
-        uint64_t from = bench_now();
-        for (int i = 0; i < 1000; i++)
-            bench_now();
-        v[CLOCK][r] = (double)(bench_now() - from) * 1e-6;
+        bench_hand_offs(m.raw, m.samples); /* meanwhile the workers fall asleep */
+        v[LINE][r] = bench_percentile(m.raw, m.samples, 0.5) * 1e-3;
+        v[RATIO][r] = v[P50][r] / v[LINE][r];
     }
     bench_stop_weir(rt);
     free(m.weir);
+    free(m.raw);
     if (!o->json)
         printf("pingpong: %s, %u samples a run, one clock reading included\n", c->what, m.samples);
     bench_report(o, "pingpong", "weir", workers, "fork_to_start_p50", "us", v[P50], runs);
     bench_report(o, "pingpong", "weir", workers, "fork_to_start_p99", "us", v[P99], runs);
-    bench_report(o, "pingpong", "clock", 1, "reading", "us", v[CLOCK], runs);
+    bench_report(o, "pingpong", "line", 1, "hand_off_p50", "us", v[LINE], runs);
+    bench_report(o, "pingpong", "weir", workers, "p50_over_line", "ratio", v[RATIO], runs);
     if (!o->json)
         putchar('\n');
 }

@@ -123,6 +123,13 @@ extern const struct bench_case bench_fib, bench_nqueens, bench_uts_t1, bench_uts
     bench_strassen, bench_integrate, bench_skynet, bench_flat, bench_flat_then, bench_loop, bench_idle, bench_wake,
     bench_pingpong, bench_submit, bench_graph_chain, bench_graph_chain_rerun, bench_graph_fan, bench_graph_fan_rerun,
     bench_graph_wavefront, bench_graph_wavefront_rerun, bench_graph_tree, bench_graph_tree_rerun, bench_flow_chain,
-    bench_flow_tree;
+    bench_flow_tree, bench_floors,
+    bench_saxpy, bench_saxpy_other, bench_each, bench_loopcall,
+    bench_sort_stable, bench_sort_in_place, bench_sort_compare;
+
+/* Random keys to sort, shared by the sorts. */
+void bench_sort_setup(struct bench_input *in, const struct bench_size *size);
+double bench_sort_check(struct bench_input *in, double answer);
+void bench_sort_teardown(struct bench_input *in);
 
 #endif

@@ -31,6 +31,7 @@ need_build_tools() {
     need_module liburcu-qsbr liburcu-dev
     need_module hwloc libhwloc-dev
     need_module liburing liburing-dev
+    need_module zlib zlib1g-dev
     need_header sys/sdt.h systemtap-sdt-dev
 }
 

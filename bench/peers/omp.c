@@ -259,6 +259,38 @@ static double run_loop(void *state, const struct bench_input *in)
     return 1.0;
 }
 
+/* The compiler makes equal parts of it, one per thread. */
+static double run_saxpy(void *state, const struct bench_input *in)
+{
+    const float *x = in->x;
+    float *y = in->y;
+#pragma omp parallel for schedule(static) num_threads(team_size(state))
+    for (int64_t i = 0; i < in->n; i++)
+        y[i] += 0.5f * x[i];
+    return 1.0;
+}
+
+/* Threads take parts as they come for them. */
+static double run_saxpy_dynamic(void *state, const struct bench_input *in)
+{
+    const float *x = in->x;
+    float *y = in->y;
+#pragma omp parallel for schedule(dynamic, 16384) num_threads(team_size(state))
+    for (int64_t i = 0; i < in->n; i++)
+        y[i] += 0.5f * x[i];
+    return 1.0;
+}
+
+static double run_loop_calls(void *state, const struct bench_input *in)
+{
+    for (int64_t k = 0; k < in->n; k++) {
+#pragma omp parallel for schedule(static) num_threads(team_size(state))
+        for (int64_t i = 0; i < 16; i++)
+            __asm__ __volatile__("" : : "r"(i));
+    }
+    return 1.0;
+}
+
 /* Tasks ordered by `depend`: each after the last, or a binary tree. */
 static double run_flow_chain(void *state, const struct bench_input *in)
 {
@@ -293,7 +325,8 @@ static double run_flow_tree(void *state, const struct bench_input *in)
 static const struct peer_case cases[] = {
     {"fib", run_fib},       {"nqueens", run_nqueens}, {"uts_t1", run_uts},        {"uts_t3", run_uts},
     {"cilksort", run_sort}, {"matmul", run_matmul},   {"strassen", run_strassen}, {"integrate", run_integrate},
-    {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"flow_chain", run_flow_chain},
+    {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"each", run_loop},
+    {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_dynamic}, {"loopcall", run_loop_calls}, {"flow_chain", run_flow_chain},
     {"flow_tree", run_flow_tree}, {NULL, NULL},
 };
 

@@ -25,6 +25,8 @@ struct bench_input {
     int32_t *keys; /* to be sorted */
     int32_t *room; /* as large as keys */
     uint8_t *flags; /* one byte per iteration of a loop */
+    float *x;       /* vectors */
+    float *y;
 };
 
 /* Runs the benchmark once on what `begin` gave, and returns the answer. Only this call is timed. */
@@ -35,7 +37,7 @@ struct peer_case {
     peer_run_fn *run;
 };
 
-#define PEER_VERSION 1u /* of this interface */
+#define PEER_VERSION 2u /* of this interface */
 
 struct peer {
     unsigned version;                             /* PEER_VERSION */

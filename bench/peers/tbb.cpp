@@ -27,6 +27,7 @@
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/parallel_invoke.h>
+#include <oneapi/tbb/parallel_sort.h>
 #include <oneapi/tbb/partitioner.h>
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_group.h>
@@ -271,6 +272,53 @@ double run_loop(void *state, const bench_input *in)
     });
 }
 
+template <typename P> double saxpy_with(void *state, const bench_input *in, const P &partitioner)
+{
+    const float *x = in->x;
+    float *y = in->y;
+    return in_arena(state, [&] {
+        tbb::parallel_for(
+            tbb::blocked_range<int64_t>(0, in->n),
+            [x, y](const tbb::blocked_range<int64_t> &r) {
+                const int64_t end = r.end();
+                for (int64_t i = r.begin(); i != end; i++)
+                    y[i] += 0.5f * x[i];
+            },
+            partitioner);
+        return 1;
+    });
+}
+
+double run_saxpy(void *state, const bench_input *in)
+{
+    return saxpy_with(state, in, tbb::auto_partitioner());
+}
+
+double run_saxpy_static(void *state, const bench_input *in)
+{
+    return saxpy_with(state, in, tbb::static_partitioner());
+}
+
+double run_loop_calls(void *state, const bench_input *in)
+{
+    return in_arena(state, [&] {
+        for (int64_t k = 0; k < in->n; k++)
+            tbb::parallel_for(tbb::blocked_range<int>(0, 16), [](const tbb::blocked_range<int> &r) {
+                for (int i = r.begin(); i != r.end(); i++)
+                    __asm__ __volatile__("" : : "r"(i));
+            });
+        return 1;
+    });
+}
+
+double run_parallel_sort(void *state, const bench_input *in)
+{
+    return in_arena(state, [&] {
+        tbb::parallel_sort(in->keys, in->keys + in->n);
+        return 1;
+    });
+}
+
 /* Graphs of continue_nodes, built and run once. */
 namespace flow = tbb::flow;
 using graph_node = flow::continue_node<flow::continue_msg>;
@@ -325,7 +373,10 @@ template <shape s> double run_graph(void *state, const bench_input *in)
 const peer_case cases[] = {
     {"fib", run_fib},       {"nqueens", run_nqueens}, {"uts_t1", run_uts},        {"uts_t3", run_uts},
     {"cilksort", run_sort}, {"matmul", run_matmul},   {"strassen", run_strassen}, {"integrate", run_integrate},
-    {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"graph_chain", run_graph<shape::chain>},
+    {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"each", run_loop},
+    {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_static}, {"loopcall", run_loop_calls},
+    {"sort", run_parallel_sort}, {"sort_in_place", run_parallel_sort}, {"sort_compare", run_parallel_sort},
+    {"graph_chain", run_graph<shape::chain>},
     {"graph_fan", run_graph<shape::fan>}, {"graph_wavefront", run_graph<shape::wavefront>},
     {"graph_tree", run_graph<shape::tree>}, {nullptr, nullptr},
 };

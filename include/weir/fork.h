@@ -10,6 +10,7 @@
 #ifndef WEIR_FORK_H
 #define WEIR_FORK_H
 
+#include <weir/fork_register.h>
 #include <weir/task.h>
 
 #ifdef __cplusplus
@@ -29,8 +30,8 @@ typedef struct weir_atomic_slotp { weir_slot *v; } weir_atomic_slotp;
 /* The end of a deque that its owner works on. Positions are slot addresses; they use the low 48 bits. */
 typedef struct weir_deque_end {
     /* owner writes; a starving thief reads */
-    weir_atomic_slotp bottom; /* next free slot */
-    char pad0[WEIR_LINE_PAIR - sizeof(weir_atomic_slotp)];
+    weir_atomic_u64 bottom; /* position of the next free slot, with WEIR_TASK_FORKED added */
+    char pad0[WEIR_LINE_PAIR - sizeof(weir_atomic_u64)];
     /* owner reads at each fork and join; owner and thieves write, rarely */
     weir_atomic_u64 split;   /* thieves may take below this position; a mark above bit 48 sends the owner's pop slow */
     weir_atomic_slotp limit; /* a push at or above this position goes slow; NULL: always (poisoned) */
@@ -58,22 +59,70 @@ WEIR_API int weir_unfork_slow(weir_worker *w, weir_task *t);
 WEIR_API int weir_unfork_shared(weir_worker *w, weir_task *t);
 WEIR_API void weir_run_chain(weir_worker *w, weir_task *t);
 
-/* Puts a task, tagged as a slot has it, into slot `b`, the bottom of the worker's deque. */
-WEIR_INLINE void weir_push_at(weir_worker *w, uintptr_t t, weir_slot *b)
+#if WEIR_GUESSES
+/* The worker's bottom. */
+WEIR_INLINE uint64_t weir_bottom(const weir_worker *w)
 {
-    WEIR_ATOMIC_STORE(b, t, __ATOMIC_RELAXED); /* published by bottom */
+    uint64_t guess = weir_guess, same = guess;
+    __asm__("" : "+r"(same)); /* else the compiler goes on with the loaded value, known to be equal */
+    if (WEIR_UNLIKELY(same != WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED))) { /* relaxed, both: own word */
+        guess = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED);
+        __asm__("" : "+r"(guess)); /* else a conditional move takes the place of the branch, and waits for the load */
+    }
+    return guess;
+}
+
+/* Whether the forked task `t` is the newest one and knows its place (and the guess is right): then `b` is bottom. */
+WEIR_INLINE bool weir_is_newest(const weir_worker *w, const weir_task *t, uint64_t *b)
+{
+    uint64_t guess = weir_guess;
+    *b = guess;
+    uint64_t bottom = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
+    /* relaxed: own frame. A thief or a move of the deque rewrites it: then, or with tasks above it, bottom differs. */
+    uint64_t state = WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED);
+    return ((bottom ^ guess) | (state ^ guess)) == 0;
+}
+
+WEIR_INLINE void weir_guess_bottom(uint64_t bottom)
+{
+    weir_guess = bottom;
+}
+#else
+WEIR_INLINE uint64_t weir_bottom(const weir_worker *w)
+{
+    return WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
+}
+
+WEIR_INLINE bool weir_is_newest(const weir_worker *w, const weir_task *t, uint64_t *b)
+{
+    *b = WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED); /* relaxed: as above */
+    return weir_bottom(w) == *b;
+}
+
+WEIR_INLINE void weir_guess_bottom(uint64_t bottom)
+{
+    (void)bottom;
+}
+#endif
+
+/* Puts a task, tagged as a slot has it, into the slot at `b`, the bottom of the worker's deque. */
+WEIR_INLINE void weir_push_at(weir_worker *w, uintptr_t t, uint64_t b)
+{
+    /* relaxed: published by bottom */
+    WEIR_ATOMIC_STORE((weir_slot *)(uintptr_t)(b - WEIR_TASK_FORKED), t, __ATOMIC_RELAXED);
+    weir_guess_bottom(b + sizeof(weir_slot));
     /* [DQ1] release: slot and task before bottom; pairs with the acquire of bottom in deque_force(). */
-    WEIR_ATOMIC_STORE(&w->end.bottom, b + 1, __ATOMIC_RELEASE);
+    WEIR_ATOMIC_STORE(&w->end.bottom, b + sizeof(weir_slot), __ATOMIC_RELEASE);
     /* [DQ2] light: bottom before limit; pairs with the heavy fence in deque_force() and last_look(). */
     WEIR_ATOMIC_LIGHT();
     /* relaxed: limit carries no data; whoever poisons it sweeps the deque after its heavy fence. */
-    if (WEIR_UNLIKELY(b >= WEIR_ATOMIC_LOAD(&w->end.limit, __ATOMIC_RELAXED)))
+    if (WEIR_UNLIKELY(b >= (uintptr_t)WEIR_ATOMIC_LOAD(&w->end.limit, __ATOMIC_RELAXED)))
         weir_push_slow(w);
 }
 
 WEIR_INLINE void weir_push(weir_worker *w, weir_task *t)
 {
-    weir_push_at(w, (uintptr_t)t, WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED)); /* relaxed: own word */
+    weir_push_at(w, (uintptr_t)t, weir_bottom(w));
 }
 
 /*
@@ -83,9 +132,9 @@ WEIR_INLINE void weir_push(weir_worker *w, weir_task *t)
  */
 WEIR_INLINE void weir_fork(weir_worker *w, weir_task *t)
 {
-    weir_slot *b = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
-    /* relaxed: not yet shared, published by the push. The slot's address is what the join compares with bottom. */
-    WEIR_ATOMIC_STORE(&t->state, (uint64_t)(uintptr_t)b | WEIR_TASK_FORKED, __ATOMIC_RELAXED);
+    uint64_t b = weir_bottom(w);
+    /* relaxed: not yet shared, published by the push. The join compares this bottom with the one that it finds. */
+    WEIR_ATOMIC_STORE(&t->state, b + sizeof(weir_slot), __ATOMIC_RELAXED);
     weir_push_at(w, (uintptr_t)t + WEIR_SLOT_FORKED, b);
 }
 
@@ -98,17 +147,17 @@ WEIR_INLINE void weir_fork(weir_worker *w, weir_task *t)
  */
 WEIR_INLINE int weir_unfork(weir_worker *w, weir_task *t)
 {
-    /* relaxed: own frame. A thief or a move of the deque rewrites it: then, or with tasks above it, bottom differs. */
-    uint64_t slot = WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED) - WEIR_TASK_FORKED;
-    weir_slot *b = WEIR_ATOMIC_LOAD(&w->end.bottom, __ATOMIC_RELAXED); /* own word */
-    if (WEIR_UNLIKELY((uint64_t)(uintptr_t)b != slot + sizeof(weir_slot)))
+    uint64_t b;
+    if (WEIR_UNLIKELY(!weir_is_newest(w, t, &b)))
         return weir_unfork_slow(w, t);
+    b -= sizeof(weir_slot);
+    weir_guess_bottom(b);
     /* [DQ3] release: a thief that reads this bottom sees what was done before; pairs with deque_force(). */
-    WEIR_ATOMIC_STORE(&w->end.bottom, (weir_slot *)(uintptr_t)slot, __ATOMIC_RELEASE);
+    WEIR_ATOMIC_STORE(&w->end.bottom, b, __ATOMIC_RELEASE);
     /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
     WEIR_ATOMIC_LIGHT();
     /* relaxed: at or above an unmarked split the slot is the owner's alone. */
-    if (WEIR_LIKELY(slot >= WEIR_ATOMIC_LOAD(&w->end.split, __ATOMIC_RELAXED)))
+    if (WEIR_LIKELY(b >= WEIR_ATOMIC_LOAD(&w->end.split, __ATOMIC_RELAXED)))
         return WEIR_UNFORK_MINE;
     return weir_unfork_shared(w, t);
 }

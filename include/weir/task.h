@@ -114,13 +114,16 @@ WEIR_INLINE void *weir_task_payload(weir_task *t)
  * caller; it must stay valid until weir_scope_wait has returned (or until its continuation runs), no longer.
  */
 typedef struct weir_scope {
+    /* who completes a member that it stole writes `done`; all read */
     weir_task done;            /* owes one completion per task of the scope (see runtime/task/scope.h) */
     weir_atomic_u32 error;     /* first error, as a positive errno; 0: none */
     weir_atomic_u32 cancelled; /* 1: tasks that have not begun are skipped */
-    uint64_t base;             /* owner: logical bottom of its deque when the scope began */
     weir_worker *owner;        /* worker that initialised the scope, NULL for another thread; constant */
-    int64_t local;             /* owner: members spawned minus members completed by the owner itself */
-    bool closed;               /* owner: its account is closed, all members are counted in `done` */
+    char pad[64];              /* bytes: so that the two halves share no cache line, wherever the scope lies */
+    /* owner only, at each spawn: on the thieves' line every stolen member would cost it a transfer (bench `flat`) */
+    uint64_t base;             /* logical bottom of its deque when the scope began */
+    int64_t local;             /* members spawned minus members completed by the owner itself */
+    bool closed;               /* its account is closed, all members are counted in `done` */
 } weir_scope;
 
 /*

@@ -5,11 +5,13 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include <weir/algo.h>
 #include <weir/base.h>
 #include <weir/flow.h>
 #include <weir/fork.h>
 #include <weir/graph.h>
 #include <weir/runtime.h>
+#include <weir/sort.h>
 #include <weir/stats.h>
 #include <weir/task.h>
 

@@ -119,7 +119,9 @@ void wait_scope(struct worker *w, weir_scope *s)
     weir_task *t;
     /* What lies above the scope's beginning was made in it: run it first. */
     while (deque_position(&w->dq) > s->base && (t = deque_pop(&w->dq)) != NULL)
-        worker_run_chain(w, t);
+        do
+            t = worker_run_one(w, t);
+        while (t != NULL);
     if (scope_close(s))
         return;
     wait_on_worker(w, &a);

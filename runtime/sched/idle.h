@@ -68,6 +68,11 @@ void idle_sleep(struct idle *idle, uint32_t id);
 /* Whether somebody sleeps; after a fence that orders it behind the caller's push. */
 bool idle_has_sleepers(const struct idle *idle);
 bool idle_has_waiters(const struct idle *idle);
+/* Whether somebody is awake and looks for work: a hint. */
+static inline bool idle_has_searchers(const struct idle *idle)
+{
+    return atom_load(&idle->searching, memory_order_relaxed) != 0; /* relaxed: a hint */
+}
 /* Wakes one sleeper unless somebody searches. After a full fence that follows the push. Returns wakes sent (0, 1). */
 unsigned idle_notify(struct idle *idle);
 /* Wakes one sleeper. Returns wakes sent (0, 1). */

@@ -48,7 +48,43 @@ static void *key_of(weir_task *t, const struct task_debt *debt)
     return debt->flags & STATE_SCOPED ? scope_of_done(debt->then) : NULL;
 }
 
-weir_task *worker_run_one(struct worker *w, weir_task *t)
+/* The scope whose open account the worker itself keeps, if that is all there is to say about `t`: not forked, not
+ * pooled, nobody waits for it in particular. Most tasks of a flood are such (bench `flat`). Otherwise NULL. */
+static inline weir_scope *plain_member_of(const struct worker *w, const weir_task *t)
+{
+    /* relaxed: got with the task itself */
+    if ((atom_load(&t->state, memory_order_relaxed) & (STATE_FORKED | STATE_POOLED | STATE_SCOPED)) != STATE_SCOPED)
+        return NULL;
+    weir_scope *s = scope_of_done(t->then);
+    bool plain = s->owner == (const weir_worker *)(const void *)w && !s->closed && w->lineage != s &&
+                 !scope_is_cancelled(s) && runtime_phase(w->rt) != PHASE_DISCARDING;
+    return plain ? s : NULL;
+}
+
+static inline weir_task *run_body(struct worker *w, weir_task *t)
+{
+    atom_count(&w->counters.tasks_run, 1);
+    PROBE3(task_begin, w->id, t, t->run);
+    weir_task *next = t->run(worker_public(w), t);
+    PROBE2(task_end, w->id, t);
+    return next;
+}
+
+/* Acts on what a finished task led to; `next` is what its run returned. The next task, or NULL. */
+static inline weir_task *settle(struct worker *w, struct finish f, weir_task *next)
+{
+    if (f.wake != 0)
+        idle_wake_waiter(&w->rt->idle, f.wake - 1);
+    if (f.ready == NULL)
+        return next;
+    if (next == NULL)
+        return f.ready;
+    weir_push(worker_public(w), f.ready);
+    return next;
+}
+
+/* Runs a task about which there is more to say. */
+static NOINLINE weir_task *run_in_full(struct worker *w, weir_task *t)
 {
     struct task_debt debt = task_debt_of(t);
     weir_task *next = NULL;
@@ -63,24 +99,22 @@ weir_task *worker_run_one(struct worker *w, weir_task *t)
     } else if (UNLIKELY(task_is_cancelled(&debt))) {
         atom_count(&w->counters.tasks_skipped, 1);
     } else {
-        atom_count(&w->counters.tasks_run, 1);
-        PROBE3(task_begin, w->id, t, t->run);
-        next = t->run(worker_public(w), t);
-        PROBE2(task_end, w->id, t);
+        next = run_body(w, t);
     }
     if (debt.flags & STATE_POOLED)
         slab_free(&w->slab, t);
     if (serves)
         worker_serve(w, NULL); /* before it pays: the waiter may use the same address for something new */
-    struct finish f = task_finish(t, &debt, worker_public(w));
-    if (f.wake != 0)
-        idle_wake_waiter(&w->rt->idle, f.wake - 1);
-    if (f.ready != NULL) {
-        if (next == NULL)
-            return f.ready;
-        weir_push(worker_public(w), f.ready);
-    }
-    return next;
+    return settle(w, task_finish(t, &debt, worker_public(w)), next);
+}
+
+weir_task *worker_run_one(struct worker *w, weir_task *t)
+{
+    weir_scope *s = plain_member_of(w, t);
+    if (s == NULL)
+        return run_in_full(w, t);
+    weir_task *next = run_body(w, t);
+    return settle(w, scope_member_done(s, worker_public(w)), next);
 }
 
 void worker_run_chain(struct worker *w, weir_task *t)

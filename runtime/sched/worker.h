@@ -35,6 +35,7 @@ struct worker {
     struct runtime *rt;
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
+    uint32_t short_loops;    /* loops run as a plain call: now and then one is timed (range.c) */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */

@@ -35,6 +35,11 @@ static uint64_t position(const weir_slot *slot)
     return (uint64_t)(uintptr_t)slot;
 }
 
+static uint64_t position_of_bottom(uint64_t bottom)
+{
+    return bottom - WEIR_TASK_FORKED;
+}
+
 static weir_slot *slot_at(uint64_t pos)
 {
     return (weir_slot *)(uintptr_t)pos;
@@ -85,7 +90,7 @@ static void buffer_reclaim(struct rcu_node *node)
 static void set_bottom(struct deque *d, weir_slot *b)
 {
     /* [DQ1] release: a revoker that reads this bottom sees every slot below it; pairs with acquire in deque_force(). */
-    atom_store(&d->end.bottom, b, memory_order_release);
+    atom_store(&d->end.bottom, position(b) | WEIR_TASK_FORKED, memory_order_release);
 }
 
 /* The owner's last slot was public: both sides may want it. Leaves the deque empty. */
@@ -202,13 +207,13 @@ void deque_clear_poison(struct deque *d)
         atom_store(&d->end.limit, d->last, memory_order_relaxed);
 }
 
-/* Forked tasks know their slot (weir_unfork compares it with bottom): tells those that have moved. */
+/* Forked tasks know their place, as the bottom above them (see weir_unfork()): tells those that have moved. */
 static void retell_slots(weir_slot *slots, uint64_t live)
 {
     for (uint64_t i = 0; i < live; i++) {
         uintptr_t slot = atom_load(&slots[i], memory_order_relaxed); /* relaxed, both: private to the owner here */
         if (slot & WEIR_SLOT_FORKED)
-            atom_store(&task_in(slot)->state, position(&slots[i]) | WEIR_TASK_FORKED, memory_order_relaxed);
+            atom_store(&task_in(slot)->state, position(&slots[i + 1]) | WEIR_TASK_FORKED, memory_order_relaxed);
     }
 }
 
@@ -317,7 +322,7 @@ enum force_result deque_force(struct deque *d, uint32_t id)
     if (split != position_of(split))
         return FORCE_LOST;
     /* [DQ1] acquire: the slots below bottom; pairs with weir_push() and set_bottom(). */
-    if (split == SPLIT_NOTHING || position(atom_load(&d->end.bottom, memory_order_acquire)) <= split)
+    if (split == SPLIT_NOTHING || position_of_bottom(atom_load(&d->end.bottom, memory_order_acquire)) <= split)
         return FORCE_NOTHING;
     uint64_t marked = split | (uint64_t)(id + 1) << MARK_SHIFT;
     /* [DQ6] acq_rel, as the load above. */
@@ -326,7 +331,7 @@ enum force_result deque_force(struct deque *d, uint32_t id)
     /* [DQ4] heavy: from here on the owner either sees the mark or its bottom is visible below; pairs with the light
      * fences in weir_push(), weir_unfork() and deque_pop(). */
     os_membarrier();
-    uint64_t bottom = position(atom_load(&d->end.bottom, memory_order_acquire)); /* [DQ1] */
+    uint64_t bottom = position_of_bottom(atom_load(&d->end.bottom, memory_order_acquire)); /* [DQ1] */
     uint64_t to = bottom > split ? half_way(split, bottom) : split;
     /* [DQ7] release: passes on the slots that bottom's acquire made visible; pairs with deque_steal(). */
     if (!atom_cas(&d->end.split, &marked, to, memory_order_acq_rel, memory_order_relaxed))
@@ -357,7 +362,7 @@ bool deque_has_any(struct deque *d)
 {
     /* relaxed: as above. During a move the two may come from different buffers: a wrong yes only costs a look, and after a
      * wrong no the owner, who is in weir_push_slow(), looks for sleepers itself. */
-    return atom_load(&d->top, memory_order_relaxed) < position(atom_load(&d->end.bottom, memory_order_relaxed));
+    return atom_load(&d->top, memory_order_relaxed) < position_of_bottom(atom_load(&d->end.bottom, memory_order_relaxed));
 }
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */

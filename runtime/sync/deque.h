@@ -88,7 +88,8 @@ void deque_publish(struct deque *d);
 void deque_clear_poison(struct deque *d);
 static inline weir_slot *deque_bottom(const struct deque *d)
 {
-    return atom_load(&d->end.bottom, memory_order_relaxed); /* relaxed: the owner reads its own word */
+    /* relaxed: the owner reads its own word */
+    return (weir_slot *)(uintptr_t)(atom_load(&d->end.bottom, memory_order_relaxed) - WEIR_TASK_FORKED);
 }
 
 /* Owner: logical bottom; grows and shrinks with push and pop, comparable across moves. */

@@ -17,6 +17,9 @@
 
 #define SCOPE_CREDIT (UINT32_C(1) << 31)
 
+static_assert(offsetof(weir_scope, base) - offsetof(weir_scope, owner) >= CACHE_LINE + sizeof(weir_worker *),
+              "what thieves touch and what the owner writes at each spawn share no line");
+
 /* What the completion of a task leads to. */
 struct finish {
     weir_task *ready; /* a task that became ready, or NULL */

@@ -5,8 +5,8 @@
  *  63     32 31      20 19       8 7      6        5        4         3       2       1      0
  * | owed     | thief+1  | waiter+1 | then | scoped | pooled | sleeper | waits | taken | done | forked |
  *
- * A forked task that lies in its owner's deque has another form: its slot's address | forked. The join compares that with
- * its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
+ * A forked task that lies in its owner's deque has another form: the bottom that its fork has left, the address of the next
+ * slot | forked. The join compares that with its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
  *
  * owed     completions that must still be paid before the task is ready; 0 for a ready task
  * (A task that is not forked has no thief: the lowest bit of that field is then `called`.)
@@ -23,7 +23,7 @@
  *
  * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
  * Invariants: once `done` is set, or `owed` of a scope has reached 0, the record may be gone: the transition returns the
- * old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no slot of a
+ * old word, and all that the finisher needs is in it. A thief sets `taken` before it goes offline (rcu.h): so no place in a
  * later buffer can have the address in the word of a task that was stolen.
  */
 #ifndef WEIR_STATE_H
@@ -91,8 +91,9 @@ static inline void state_take(weir_task *t)
 /* Finisher of a forked task; the record may be gone on return. Returns the old word: whom to wake. */
 static inline MUST_USE uint64_t state_finish_forked(weir_task *t)
 {
-    /* [TS1] release: the task's results before done; pairs with the acquires in state_is_done(), state_take_with(). */
-    return atom_or(&t->state, STATE_DONE, memory_order_acq_rel);
+    /* [TS1] release: the task's results before done; pairs with the acquires in state_is_done(), state_take_with().
+     * An addition, since the bit is clear: x86 returns its old value without a load first. */
+    return atom_add(&t->state, STATE_DONE, memory_order_acq_rel);
 }
 
 static inline bool state_is_done(const weir_task *t)

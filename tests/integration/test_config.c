@@ -7,7 +7,8 @@
 TestSuite(config, .timeout = 60);
 
 static const char *const variables[] = {"WEIR_WORKERS", "WEIR_QUEUE_CAPACITY", "WEIR_DEQUE_CAPACITY", "WEIR_STACK_SIZE",
-                                        "WEIR_SPIN_US", "WEIR_PIN", "WEIR_STEAL_ORDER", "WEIR_PUBLISH"};
+                                        "WEIR_SPIN_US", "WEIR_PIN", "WEIR_STEAL_ORDER", "WEIR_PUBLISH",
+                                        "WEIR_DEQUE_LIMIT"};
 #define VARIABLES (sizeof variables / sizeof variables[0])
 
 static void clear_environment(void)
@@ -26,6 +27,7 @@ Test(config, defaults_describe_this_machine)
     cr_assert_geq(c.workers, 1);
     cr_assert_eq(c.queue_capacity, 1024);
     cr_assert_eq(c.deque_capacity, 1024);
+    cr_assert_eq(c.deque_limit, WEIR_DEQUE_LIMIT_MAX);
     cr_assert_eq(c.stack_size, 8u << 20);
     cr_assert_eq(c.pin, 0);
     cr_assert_eq(c.steal_order, WEIR_STEAL_RANDOM);
@@ -43,7 +45,8 @@ Test(config, init_of_nothing_is_refused)
 
 Test(config, environment_sets_what_a_user_tunes)
 {
-    static const char *const values[VARIABLES] = {"3", "7", "9", "131072", "0", "1", "topology", "always"};
+    static const char *const values[VARIABLES] = {"3", "7", "9", "131072", "0", "1", "topology", "always",
+                                                  "17"};
     weir_config c;
     for (size_t i = 0; i < VARIABLES; i++)
         setenv(variables[i], values[i], 1);
@@ -51,6 +54,7 @@ Test(config, environment_sets_what_a_user_tunes)
     cr_assert_eq(c.workers, 3);
     cr_assert_eq(c.queue_capacity, 7);
     cr_assert_eq(c.deque_capacity, 9);
+    cr_assert_eq(c.deque_limit, 17);
     cr_assert_eq(c.stack_size, 131072);
     cr_assert_eq(c.spin_us, 0);
     cr_assert_eq(c.pin, 1);
@@ -71,7 +75,8 @@ Test(config, environment_without_sense_is_refused_and_named)
         const char *value;
     } bad[] = {{0, "0"},    {0, "1025"}, {0, ""},       {0, "two"},  {0, "2x"},   {0, "-1"},     {0, " -1"},
                {1, "0"},    {1, "16777217"}, {2, "1"},  {2, "16777217"}, {3, "65535"}, {3, "99999999999999999999"},
-               {4, "1000001"}, {5, "2"}, {5, "yes"},    {6, "near"}, {6, ""},     {7, "sometimes"}};
+               {4, "1000001"}, {5, "2"}, {5, "yes"},    {6, "near"}, {6, ""},     {7, "sometimes"},
+               {8, "1"},    {8, "67108865"}, {8, "all"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         weir_config c, before;
         weir_runtime *rt = (weir_runtime *)&c;
@@ -100,6 +105,8 @@ static void no_queue(weir_config *c) { c->queue_capacity = 0; }
 static void long_queue(weir_config *c) { c->queue_capacity = WEIR_CAPACITY_MAX + 1; }
 static void short_deque(weir_config *c) { c->deque_capacity = 1; }
 static void long_deque(weir_config *c) { c->deque_capacity = WEIR_CAPACITY_MAX + 1; }
+static void low_limit(weir_config *c) { c->deque_limit = c->deque_capacity - 1; }
+static void high_limit(weir_config *c) { c->deque_limit = WEIR_DEQUE_LIMIT_MAX + 1; }
 static void small_stack(weir_config *c) { c->stack_size = 65535; }
 static void huge_stack(weir_config *c) { c->stack_size = SIZE_MAX; }
 static void long_spin(weir_config *c) { c->spin_us = 1000001; }
@@ -118,7 +125,8 @@ Test(config, each_bad_field_is_refused_named_and_changes_nothing)
     } cases[] = {
         {no_size, "size"}, {old_size, "size"}, {new_size, "size"}, {no_workers, "workers"}, {many_workers, "workers"},
         {no_queue, "queue_capacity"}, {long_queue, "queue_capacity"}, {short_deque, "deque_capacity"},
-        {long_deque, "deque_capacity"}, {small_stack, "stack_size"}, {huge_stack, "stack_size"}, {long_spin, "spin_us"},
+        {long_deque, "deque_capacity"}, {low_limit, "deque_limit"}, {high_limit, "deque_limit"},
+        {small_stack, "stack_size"}, {huge_stack, "stack_size"}, {long_spin, "spin_us"},
         {odd_pin, "pin"}, {odd_order, "steal_order"}, {odd_publish, "publish_mode"}, {many_guests, "guests"},
         {no_name, "name"}, {long_name, "name"},
     };

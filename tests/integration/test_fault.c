@@ -272,6 +272,72 @@ Test(fault, wakeups_for_no_reason_harm_nobody)
     cr_assert_eq(get(&ran), 300 * MANY);
 }
 
+/* --- algorithms ------------------------------------------------------------------------------------------------- */
+
+#define ELEMENTS 50000u
+
+static int compare_longs(const void *a, const void *b, void *arg)
+{
+    long x = *(const long *)a, y = *(const long *)b;
+    (void)arg;
+    return x < y ? -1 : x > y;
+}
+
+static bool is_even(const void *element, void *arg)
+{
+    (void)arg;
+    return *(const long *)element % 2 == 0;
+}
+
+static long plus(long a, long b)
+{
+    return a + b;
+}
+WEIR_SCANNABLE(sums, long, 0, plus);
+
+static bool is_falling(const long *x)
+{
+    for (size_t i = 0; i < ELEMENTS; i++)
+        if (x[i] != (long)(ELEMENTS - i))
+            return false;
+    return true;
+}
+
+Test(fault, algorithms_without_memory_change_nothing_or_do_without)
+{
+    need_faults();
+    weir_runtime *rt = start(2);
+    weir_algo_options stable = {.rt = rt, .flags = WEIR_ALGO_STABLE}, o = {.rt = rt};
+    long *x = malloc(ELEMENTS * sizeof *x), *out = malloc(ELEMENTS * sizeof *out), sum = 0;
+    size_t count = 42;
+    for (size_t i = 0; i < ELEMENTS; i++)
+        x[i] = (long)(ELEMENTS - i);
+    arm_always(OS_FAULT_ALLOC);
+    cr_assert_eq(weir_sort(NULL, &stable, x, ELEMENTS, sizeof *x, compare_longs, NULL), -ENOMEM);
+    cr_assert(is_falling(x));
+    cr_assert_eq(weir_partition(NULL, &o, x, ELEMENTS, sizeof *x, is_even, NULL, &count), -ENOMEM);
+    cr_assert_eq(weir_filter(NULL, &o, x, ELEMENTS, sizeof *x, is_even, NULL, out, &count), -ENOMEM);
+    cr_assert(is_falling(x));
+    cr_assert_eq(count, 42);
+    cr_assert_eq(sums_inclusive(NULL, &o, x, out, ELEMENTS), 0, "a scan goes on alone");
+    for (size_t i = 0; i < ELEMENTS; i++)
+        cr_assert_eq(out[i], sum += x[i]);
+    cr_assert_eq(weir_sort(NULL, &o, x, ELEMENTS, sizeof *x, compare_longs, NULL), 0, "in place, no memory is needed");
+    disarm(OS_FAULT_ALLOC);
+    for (size_t i = 0; i < ELEMENTS; i++)
+        cr_assert_eq(x[i], (long)i + 1);
+    for (uint64_t nth = 1; nth <= 3; nth++) { /* the marks, the counts, the buffer */
+        arm(OS_FAULT_ALLOC, nth);
+        cr_assert_eq(weir_partition(NULL, &o, x, ELEMENTS, sizeof *x, is_even, NULL, &count), -ENOMEM);
+        disarm(OS_FAULT_ALLOC);
+    }
+    cr_assert_eq(weir_partition(NULL, &o, x, ELEMENTS, sizeof *x, is_even, NULL, &count), 0);
+    cr_assert_eq(count, ELEMENTS / 2);
+    free(x);
+    free(out);
+    stop(rt);
+}
+
 /* --- graphs ------------------------------------------------------------------------------------------------------ */
 
 static int count_node(weir_worker *w, void *arg)

@@ -170,6 +170,84 @@ Test(forkjoin, thousands_of_open_forks_grow_the_deque_and_all_run_once)
     }
 }
 
+/* One worker; so what has not run when a push returns lies in its deque. */
+#define LIMIT 8u
+
+struct flood {
+    unsigned waiting; /* the most tasks that were pushed and had not run, after a push */
+    bool fork;
+};
+
+static void flood_the_deque(weir_worker *w, void *arg)
+{
+    struct flood *f = arg;
+    weir_scope s;
+    weir_scope_init(w, &s);
+    set(&ran, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (f->fork) {
+            many[i].run = count_one;
+            weir_fork(w, &many[i]);
+        } else {
+            weir_task_init(&many[i], count_one);
+            weir_scope_spawn(w, &s, &many[i]);
+        }
+        unsigned waiting = i + 1 - get(&ran);
+        f->waiting = waiting > f->waiting ? waiting : f->waiting;
+    }
+    for (unsigned i = MANY; f->fork && i-- > 0;)
+        if (weir_join(w, &many[i]) != 0)
+            abort();
+    if (weir_scope_wait(w, &s) != 0)
+        abort();
+}
+
+static unsigned most_waiting(uint32_t limit, bool fork, weir_publish_mode publish)
+{
+    struct flood f = {.fork = fork};
+    weir_config c = config_of(1);
+    c.deque_capacity = 2;
+    c.deque_limit = limit;
+    c.publish_mode = publish;
+    weir_runtime *rt = start_config(&c);
+    call(rt, flood_the_deque, &f);
+    stop(rt);
+    cr_assert_eq(get(&ran), MANY, "each runs once");
+    return f.waiting;
+}
+
+Test(forkjoin, push_beyond_the_deque_limit_runs_the_task_at_once)
+{
+    for (int publish = 0; publish < 2; publish++) {
+        for (int fork = 0; fork < 2; fork++) {
+            weir_publish_mode mode = publish ? WEIR_PUBLISH_ALWAYS : WEIR_PUBLISH_ON_DEMAND;
+            unsigned waiting = most_waiting(LIMIT, fork, mode);
+            cr_assert_leq(waiting, LIMIT, "publish %d, fork %d: %u waited", publish, fork, waiting);
+            cr_assert_geq(waiting, LIMIT / 2, "publish %d, fork %d: only %u waited", publish, fork, waiting);
+            cr_assert_eq(most_waiting(WEIR_DEQUE_LIMIT_MAX, fork, mode), MANY, "none runs before its time");
+        }
+    }
+}
+
+/* The same with thieves at work, who make room at any moment. */
+Test(forkjoin, tasks_run_once_at_a_deque_limit_with_thieves_about)
+{
+    for (unsigned workers = 2; workers <= 4; workers++) {
+        for (int fork = 0; fork < 2; fork++) {
+            struct flood f = {.fork = fork};
+            weir_config c = config_of(workers);
+            c.deque_capacity = 2;
+            c.deque_limit = 2u << fork;
+            weir_runtime *rt = start_config(&c);
+            for (unsigned round = 0; round < 20; round++) {
+                call(rt, flood_the_deque, &f);
+                cr_assert_eq(get(&ran), MANY, "each runs once");
+            }
+            stop(rt);
+        }
+    }
+}
+
 static void spawn_above_a_fork(weir_worker *w, void *arg)
 {
     static weir_task below, above[10];

@@ -352,7 +352,7 @@ Test(deque, forked_tasks_are_unforked_newest_first_across_moves)
     for (uint32_t i = 0; i < 300; i++)
         weir_fork(worker_public(&w), &items[i]);
     for (uint32_t i = 300; i-- > 0;) {
-        cr_assert_eq(items[i].state.v, (uintptr_t)(deque_bottom(&w.dq) - 1) | WEIR_TASK_FORKED);
+        cr_assert_eq(items[i].state.v, (uintptr_t)deque_bottom(&w.dq) | WEIR_TASK_FORKED);
         cr_assert_eq(weir_unfork(worker_public(&w), &items[i]), WEIR_UNFORK_MINE);
     }
     cr_assert_eq(pop(), -1);
