@@ -7,7 +7,9 @@
 
 #include <weir/algo.h>
 #include <weir/base.h>
+#include <weir/flow.h>
 #include <weir/fork.h>
+#include <weir/graph.h>
 #include <weir/runtime.h>
 #include <weir/sort.h>
 #include <weir/stats.h>

@@ -9,6 +9,8 @@
  * slot | forked. The join compares that with its bottom (weir_unfork). `taken` tells the forms apart: it is set before anybody but the joiner runs the task.
  *
  * owed     completions that must still be paid before the task is ready; 0 for a ready task
+ * (A task that is not forked has no thief: the lowest bit of that field is then `called`.)
+ *
  * forked   a join will wait for the task; it sets `done` when it has run
  * taken    (forked) stolen, or run by its owner otherwise than by its join
  * waits    the worker `waiter` sleeps until the task is done (forked) or has no owed completions (a scope)
@@ -16,6 +18,7 @@
  * pooled   the record belongs to a slab
  * scoped   `then` points to the `done` task of a struct weir_scope
  * then     (a scope) the last completion releases the scope's continuation
+ * called   (not forked) its `run` is called even when the runtime discards: it ends by itself, and gives back what it holds
  * thief    the worker that took a forked task from its owner: where to leapfrog
  *
  * Threads: any; the word is the only thing that a finisher and a waiter share at the end of a task's life.
@@ -41,6 +44,7 @@
 #define STATE_THEN (UINT64_C(1) << 7)
 #define STATE_WAITER_SHIFT 8
 #define STATE_THIEF_SHIFT 20
+#define STATE_CALLED (UINT64_C(1) << STATE_THIEF_SHIFT)
 #define STATE_OWED_SHIFT WEIR_TASK_OWED_SHIFT
 #define STATE_WORKER_MASK UINT64_C(0xfff)
 
