@@ -19,6 +19,8 @@ static const struct bench_case *const cases[] = {
     &bench_floors,
     &bench_saxpy,     &bench_saxpy_other, &bench_each, &bench_loopcall,  &bench_sort_stable, &bench_sort_in_place,
     &bench_sort_compare,
+    &bench_graph_chain, &bench_graph_chain_rerun, &bench_graph_fan, &bench_graph_fan_rerun, &bench_graph_wavefront,
+    &bench_graph_wavefront_rerun, &bench_graph_tree, &bench_graph_tree_rerun, &bench_flow_chain, &bench_flow_tree,
 };
 #define CASES (sizeof cases / sizeof *cases)
 #define FIRST_TABLE "fib,nqueens,uts_t1,uts_t3" /* what runs when nothing is named */
@@ -104,7 +106,7 @@ static void parse_options(struct bench_options *o, int argc, char **argv)
         case PLOT: o->plots = optarg; break;
         case LIST:
             for (size_t i = 0; i < CASES; i++)
-                printf("%-13s %s\n", cases[i]->name, cases[i]->what);
+                printf("%-21s %s\n", cases[i]->name, cases[i]->what);
             exit(0);
         case HELP: fputs(usage, stdout); exit(0);
         default: fputs(usage, stderr); exit(2);

@@ -291,11 +291,43 @@ static double run_loop_calls(void *state, const struct bench_input *in)
     return 1.0;
 }
 
+/* Tasks ordered by `depend`: each after the last, or a binary tree. */
+static double run_flow_chain(void *state, const struct bench_input *in)
+{
+    uint8_t *flags = in->flags;
+#pragma omp parallel num_threads(team_size(state))
+#pragma omp single
+    for (int64_t i = 0; i < in->n; i++) {
+#pragma omp task depend(inout : flags[0]) firstprivate(i)
+        flags[i]++;
+    }
+    return 1.0;
+}
+
+static double run_flow_tree(void *state, const struct bench_input *in)
+{
+    uint8_t *flags = in->flags;
+#pragma omp parallel num_threads(team_size(state))
+#pragma omp single
+    for (int64_t i = 0; i < in->n; i++) {
+        int64_t parent = i > 0 ? (i - 1) / 2 : 0;
+        if (i == 0) {
+#pragma omp task depend(out : flags[0])
+            flags[0]++;
+        } else {
+#pragma omp task depend(out : flags[i]) depend(in : flags[parent]) firstprivate(i)
+            flags[i]++;
+        }
+    }
+    return 1.0;
+}
+
 static const struct peer_case cases[] = {
     {"fib", run_fib},       {"nqueens", run_nqueens}, {"uts_t1", run_uts},        {"uts_t3", run_uts},
     {"cilksort", run_sort}, {"matmul", run_matmul},   {"strassen", run_strassen}, {"integrate", run_integrate},
     {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"each", run_loop},
-    {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_dynamic}, {"loopcall", run_loop_calls}, {NULL, NULL},
+    {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_dynamic}, {"loopcall", run_loop_calls}, {"flow_chain", run_flow_chain},
+    {"flow_tree", run_flow_tree}, {NULL, NULL},
 };
 
 static int begin(unsigned workers, void **state)

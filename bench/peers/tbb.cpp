@@ -16,11 +16,14 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <exception>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/flow_graph.h>
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/parallel_invoke.h>
@@ -316,13 +319,66 @@ double run_parallel_sort(void *state, const bench_input *in)
     });
 }
 
+/* Graphs of continue_nodes, built and run once. */
+namespace flow = tbb::flow;
+using graph_node = flow::continue_node<flow::continue_msg>;
+
+struct built {
+    flow::graph graph;
+    std::deque<graph_node> nodes;
+};
+
+std::unique_ptr<built> kept;
+
+enum class shape { chain, fan, wavefront, tree };
+
+void build(shape s, const bench_input *in)
+{
+    kept = std::make_unique<built>();
+    auto &v = kept->nodes;
+    size_t n = static_cast<size_t>(in->n), side = 1;
+    while (side * side < n)
+        side++;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *flag = in->flags + i;
+        v.emplace_back(kept->graph, [flag](const flow::continue_msg &) { ++*flag; });
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (s == shape::chain && i + 1 < n)
+            flow::make_edge(v[i], v[i + 1]);
+        if (s == shape::fan && i > 0 && i + 1 < n) {
+            flow::make_edge(v[0], v[i]);
+            flow::make_edge(v[i], v[n - 1]);
+        }
+        if (s == shape::wavefront && i % side + 1 < side)
+            flow::make_edge(v[i], v[i + 1]);
+        if (s == shape::wavefront && i + side < n)
+            flow::make_edge(v[i], v[i + side]);
+        for (size_t k = 2 * i + 1; s == shape::tree && k <= 2 * i + 2 && k < n; k++)
+            flow::make_edge(v[i], v[k]);
+    }
+}
+
+template <shape s> double run_graph(void *state, const bench_input *in)
+{
+    static_cast<team *>(state)->arena.execute([&] {
+        build(s, in);
+        kept->nodes[0].try_put(flow::continue_msg());
+        kept->graph.wait_for_all();
+    });
+    kept.reset();
+    return 1.0;
+}
+
 const peer_case cases[] = {
     {"fib", run_fib},       {"nqueens", run_nqueens}, {"uts_t1", run_uts},        {"uts_t3", run_uts},
     {"cilksort", run_sort}, {"matmul", run_matmul},   {"strassen", run_strassen}, {"integrate", run_integrate},
     {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"each", run_loop},
     {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_static}, {"loopcall", run_loop_calls},
     {"sort", run_parallel_sort}, {"sort_in_place", run_parallel_sort}, {"sort_compare", run_parallel_sort},
-    {nullptr, nullptr},
+    {"graph_chain", run_graph<shape::chain>},
+    {"graph_fan", run_graph<shape::fan>}, {"graph_wavefront", run_graph<shape::wavefront>},
+    {"graph_tree", run_graph<shape::tree>}, {nullptr, nullptr},
 };
 
 constexpr auto warm_limit = std::chrono::milliseconds(200);

@@ -9,7 +9,9 @@
 #include <weir/algo.h>
 #include <weir/base.h>
 #include <weir/event.h>
+#include <weir/flow.h>
 #include <weir/fork.h>
+#include <weir/graph.h>
 #include <weir/runtime.h>
 #include <weir/sizing.h>
 #include <weir/sort.h>

@@ -52,6 +52,11 @@ void os_yield(void);
 /* Zeroed memory aligned to `align` (a power of two, at least 16), or NULL. Freed with os_free, same size. */
 void *os_alloc(size_t size, size_t align) __attribute__((warn_unused_result));
 void os_free(void *p, size_t size);
+/*
+ * Makes os_alloc()ed memory larger or smaller, zeroed behind `size`, at a new address; large memory is not copied. p may
+ * be NULL with size 0. NULL: no memory; the old is unchanged.
+ */
+void *os_resize(void *p, size_t size, size_t now, size_t align) __attribute__((warn_unused_result));
 
 struct os_thread {
     pthread_t id;

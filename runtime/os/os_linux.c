@@ -258,6 +258,35 @@ void os_free(void *p, size_t size)
         munmap(p, round_up(size, page_size()));
 }
 
+static void *copy_to(void *p, size_t size, size_t now, size_t align)
+{
+    void *to = os_alloc(now, align);
+
+    if (to && p) {
+        memcpy(to, p, size < now ? size : now);
+        os_free(p, size);
+    }
+    return to;
+}
+
+void *os_resize(void *p, size_t size, size_t now, size_t align)
+{
+    size_t page = page_size();
+
+    if (!p || size < MAP_MIN || now < MAP_MIN || align > page)
+        return copy_to(p, size, now, align);
+    if (os_fault(OS_FAULT_ALLOC) || now > PTRDIFF_MAX - align)
+        return NULL;
+    if (now < size)
+        memset((char *)p + now, 0, round_up(now, page) - now < size - now ? round_up(now, page) - now : size - now);
+    void *to = mremap(p, round_up(size, page), round_up(now, page), MREMAP_MAYMOVE);
+    if (to == MAP_FAILED)
+        return NULL;
+    if (now >= HUGE_MIN)
+        madvise(to, round_up(now, page), MADV_HUGEPAGE); /* advice, as in map() */
+    return to;
+}
+
 /* --- threads --- */
 
 /* All but those that a fault in the thread itself raises: blocked, they kill without asking the program's handler. */

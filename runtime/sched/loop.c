@@ -28,10 +28,10 @@ void worker_set_self(struct worker *w)
     self = w;
 }
 
-/* A stop that discards: drops a task that nobody joins. */
+/* A stop that discards: drops a task that nobody joins and that does not ask to be called. */
 static bool must_discard(const struct worker *w, const struct task_debt *debt)
 {
-    return UNLIKELY(runtime_phase(w->rt) == PHASE_DISCARDING) && (debt->flags & STATE_FORKED) == 0;
+    return UNLIKELY(runtime_phase(w->rt) == PHASE_DISCARDING) && (debt->flags & (STATE_FORKED | STATE_CALLED)) == 0;
 }
 
 /* Ends a task without running it. It pays what it owes: its scope's waiter comes to an end, its continuation becomes

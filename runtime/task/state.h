@@ -10,6 +10,8 @@
  * before anybody but the joiner runs the task.
  *
  * owed     completions that must still be paid before the task is ready; 0 for a ready task
+ * (A task that is not forked has no thief: the lowest bit of that field is then `called`.)
+ *
  * forked   a join will wait for the task; it sets `done` when it has run
  * taken    (forked) stolen, or run by its owner otherwise than by its join
  * waits    the worker `waiter` sleeps until the task is done (forked) or has no owed completions (a scope)
@@ -18,6 +20,7 @@
  * scoped   `then` points to the `done` task of a struct weir_scope
  * then     (a scope) the last completion releases the scope's continuation
  * queued   the task waits in an injector or an inbox: a second submit is refused
+ * called   (not forked) its `run` is called even when the runtime discards: it ends by itself, and gives back what it holds
  * thief    the worker that took a forked task from its owner: where to leapfrog
  * A task that was submitted uses the lowest bits of the waiter's field, which it has no use for:
  * sheddable (8) the record is a weir_request; shed (9) `shed` is called in the place of `run`; probe (10) the circuit
@@ -51,6 +54,7 @@
 #define STATE_WAITER_SHIFT 8
 #define STATE_THIEF_SHIFT 20
 #define STATE_QUEUED (UINT64_C(1) << 31)
+#define STATE_CALLED (UINT64_C(1) << STATE_THIEF_SHIFT)
 #define STATE_OWED_SHIFT WEIR_TASK_OWED_SHIFT
 #define STATE_WORKER_MASK UINT64_C(0xfff)
 #define STATE_THIEF_MASK UINT64_C(0x7ff)

@@ -413,3 +413,96 @@ Test(fault, runtime_that_can_not_grow_goes_on_and_stops)
     stop(rt);
     disarm(OS_FAULT_THREAD);
 }
+
+/* --- graphs ------------------------------------------------------------------------------------------------------ */
+
+static int count_node(weir_worker *w, void *arg)
+{
+    (void)w;
+    add(arg, 1);
+    return 0;
+}
+
+/* Builds backwards, so that freezing has to sort; a call that fails is made once more. */
+static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint32_t n, bool *failed)
+{
+    weir_node *node = calloc(n, sizeof *node);
+    weir_run *run = NULL;
+    int r;
+    for (uint32_t i = 0; i < n; i++) {
+        weir_node_spec s = {.size = sizeof s, .fn = count_node, .arg = visits, .name = "node"};
+        while ((r = weir_graph_add_spec(g, &s, &node[i])) == -ENOMEM) {
+            *failed = true;
+            cr_assert_eq(weir_graph_node_count(g), i);
+        }
+        cr_assert_eq(r, 0);
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        while ((r = weir_graph_precede(g, node[i], node[i - 1])) == -ENOMEM) {
+            *failed = true;
+            cr_assert_eq(weir_graph_edge_count(g), i - 1);
+        }
+        cr_assert_eq(r, 0);
+    }
+    while ((r = weir_graph_freeze(g, NULL)) == -ENOMEM)
+        *failed = true;
+    cr_assert_eq(r, 0);
+    while ((r = weir_run_create(g, WEIR_RUN_TIMED, &run)) == -ENOMEM)
+        *failed = true;
+    cr_assert_eq(r, 0);
+    free(node);
+    return run;
+}
+
+Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
+{
+    need_faults();
+    weir_runtime *rt = start(2);
+    bool failed = true;
+    uint64_t nth = 1;
+    for (; failed; nth++) {
+        weir_graph *g = NULL;
+        weir_atomic_u32 visits = {0};
+        failed = false;
+        cr_assert_eq(weir_graph_create(&g), 0);
+        arm(OS_FAULT_ALLOC, nth);
+        weir_run *run = build_with_faults(g, &visits, 300, &failed);
+        disarm(OS_FAULT_ALLOC);
+        cr_assert_eq(weir_run_once(rt, run), 0);
+        cr_assert_eq(get(&visits), 300);
+        cr_assert_eq(weir_run_destroy(run), 0);
+        cr_assert_eq(weir_graph_destroy(g), 0);
+    }
+    cr_assert_gt(nth, 10);
+    stop(rt);
+}
+
+
+/* Without memory for what is pushed, the nodes wait in the strand. */
+Test(fault, a_graph_runs_without_any_memory)
+{
+    need_faults();
+    weir_runtime *rt = start(2);
+    weir_graph *g = NULL;
+    weir_run *run = NULL;
+    weir_atomic_u32 visits = {0};
+    weir_node first, last, n;
+    cr_assert_eq(weir_graph_create(&g), 0);
+    cr_assert_eq(weir_graph_add(g, count_node, &visits, &first), 0);
+    cr_assert_eq(weir_graph_add(g, count_node, &visits, &last), 0);
+    for (int i = 0; i < 1000; i++) {
+        cr_assert_eq(weir_graph_add(g, count_node, &visits, &n), 0);
+        cr_assert_eq(weir_graph_precede(g, first, n), 0);
+        cr_assert_eq(weir_graph_precede(g, n, last), 0);
+    }
+    cr_assert_eq(weir_graph_freeze(g, NULL), 0);
+    cr_assert_eq(weir_run_create(g, 0, &run), 0);
+    arm_always(OS_FAULT_ALLOC);
+    int r = weir_run_n(rt, run, 3);
+    disarm(OS_FAULT_ALLOC);
+    cr_assert_eq(r, 0);
+    cr_assert_eq(get(&visits), 3 * 1002);
+    cr_assert_eq(weir_run_destroy(run), 0);
+    cr_assert_eq(weir_graph_destroy(g), 0);
+    stop(rt);
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dataflow.c - tasks ordered by the addresses that they name.
+ *
+ * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the new
+ * task into their lists. Records are used again: a reference is a record and its serial number, so a table entry that
+ * is out of date is seen as such and needs no counting.
+ *
+ * Threads: flow_add, weir_flow_wait and weir_flow_destroy: the producer. Tasks finish on any worker.
+ * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken out.
+ * An edge lies in its successor's record, which can't end before the edge was used.
+ */
+#include "par/dataflow.h"
+
+#include <errno.h>
+
+#include "par/flow_table.h"
+#include "par/wait.h"
+
+#define FLOW_SLEEPS ((struct flow_task *)(uintptr_t)1) /* in `freed`: the producer sleeps until a record comes */
+
+struct weir_flow {
+    weir_scope scope;          /* of all tasks since the last wait */
+    weir_runtime *handle;      /* of the runtime that it runs on */
+    struct worker *w;          /* the producer is a task on it; NULL: another thread */
+    struct flow_task *records; /* `live` of them */
+    struct flow_task *ready;   /* free records that the producer has in hand */
+    uint64_t serial;
+    uint32_t live;
+    struct flow_table table;
+    weir_atomic_u32 failure;   /* first error, a positive errno */
+    weir_atomic_ptr freed ALIGNED(LINE_PAIR); /* records that tasks have given back */
+};
+
+static weir_flow *flow_of(const struct flow_task *t)
+{
+    return CONTAINER_OF(scope_of_done(t->task.then), struct weir_flow, scope);
+}
+
+/* --- ends of tasks -------------------------------------------------------------------------------------------- */
+
+bool flow_link(struct flow_task *before, struct flow_edge *e, struct flow_task *after)
+{
+    /* [DF1] acquire: the work of a task that has ended; pairs with flow_close(). */
+    void *head = atom_load(&before->after, memory_order_acquire);
+    e->task = after;
+    do {
+        if (head == FLOW_CLOSED)
+            return false;
+        e->next = head;
+        /* [DF2] release: the edge and its task before the list; pairs with flow_close(). [DF1] acquire on failure. */
+    } while (!atom_cas_weak(&before->after, &head, (void *)e, memory_order_release, memory_order_acquire));
+    return true;
+}
+
+struct flow_edge *flow_close(struct flow_task *t)
+{
+    /* [DF1] release: the task's work; [DF2] acquire: the edges. Pairs with flow_link(). */
+    return atom_xchg(&t->after, FLOW_CLOSED, memory_order_acq_rel);
+}
+
+static void record_free(weir_flow *f, struct flow_task *t)
+{
+    void *head = atom_load(&f->freed, memory_order_relaxed); /* relaxed: the CAS decides */
+    do
+        t->link = head == FLOW_SLEEPS ? NULL : head;
+    /* [DF3] release: our last use of the record; pairs with records_take(). */
+    while (!atom_cas_weak(&f->freed, &head, (void *)t, memory_order_release, memory_order_relaxed));
+    if (head == FLOW_SLEEPS) /* the flow stays: our task has yet to pay its scope */
+        os_futex_wake((weir_atomic_u32 *)(void *)&f->freed, 1);
+}
+
+static void flow_fail(weir_flow *f, int error)
+{
+    uint32_t none = 0;
+    /* relaxed: read by who has waited for the scope, or as a request to stop */
+    atom_cas(&f->failure, &none, (uint32_t)-error, memory_order_relaxed, memory_order_relaxed);
+}
+
+static bool flow_stops(const weir_flow *f)
+{
+    return atom_load(&f->failure, memory_order_relaxed) != 0; /* relaxed: as in flow_fail() */
+}
+
+/* The task has ended: what it held back becomes ready. Returns one of them; the others go on the deque. */
+static weir_task *flow_finish(weir_worker *w, weir_flow *f, struct flow_task *t)
+{
+    weir_task *next = NULL;
+    struct flow_edge *e = flow_close(t);
+    record_free(f, t);
+    while (e != NULL) {
+        struct flow_edge *rest = e->next; /* the edge is its task's, which may end once it is released */
+        weir_task *ready = weir_release(&e->task->task);
+        if (ready != NULL && next != NULL)
+            weir_push(w, next);
+        next = ready != NULL ? ready : next;
+        e = rest;
+    }
+    return next;
+}
+
+static weir_task *flow_run(weir_worker *w, weir_task *task)
+{
+    struct flow_task *t = CONTAINER_OF(task, struct flow_task, task);
+    weir_flow *f = flow_of(t);
+    if (UNLIKELY(runtime_phase(worker_of(w)->rt) == PHASE_DISCARDING))
+        flow_fail(f, -ECANCELED);
+    int r = flow_stops(f) ? 0 : t->fn(w, t->arg);
+    if (UNLIKELY(r < 0))
+        flow_fail(f, r);
+    return flow_finish(w, f, t);
+}
+
+/* --- records -------------------------------------------------------------------------------------------------- */
+
+static bool records_take(weir_flow *f)
+{
+    /* [DF3] acquire: the records as their tasks have left them; pairs with record_free(). */
+    f->ready = atom_xchg(&f->freed, NULL, memory_order_acquire);
+    return f->ready != NULL;
+}
+
+/* A worker makes room by running what it has made; if that is elsewhere, by waiting for it. */
+static void make_room_on_worker(weir_flow *f)
+{
+    struct worker *w = f->w;
+    weir_task *t = deque_position(&w->dq) > f->scope.base ? deque_pop(&w->dq) : NULL;
+    if (t != NULL) {
+        worker_run_chain(w, t);
+        return;
+    }
+    wait_scope(w, &f->scope);
+    weir_scope_init(worker_public(w), &f->scope);
+}
+
+static int sleep_for_room(weir_flow *f, uint64_t deadline)
+{
+    void *none = NULL;
+    /* relaxed: the mark carries nothing; [DF3] orders the record that takes its place */
+    if (!atom_cas(&f->freed, &none, (void *)FLOW_SLEEPS, memory_order_relaxed, memory_order_relaxed))
+        return 0;
+    while (atom_load(&f->freed, memory_order_relaxed) == FLOW_SLEEPS) /* relaxed: records_take() acquires */
+        if (os_futex_wait((weir_atomic_u32 *)(void *)&f->freed, 1, deadline) == -ETIMEDOUT)
+            break;
+    none = FLOW_SLEEPS;
+    /* relaxed: the mark again; a record that came meanwhile stays */
+    return atom_cas(&f->freed, &none, NULL, memory_order_relaxed, memory_order_relaxed) ? -ETIMEDOUT : 0;
+}
+
+static int record_new(weir_flow *f, uint64_t deadline, struct flow_task **out)
+{
+    while (f->ready == NULL && !records_take(f)) {
+        int r = 0;
+        if (deadline == 0)
+            return -EAGAIN;
+        if (f->w != NULL)
+            make_room_on_worker(f);
+        else
+            r = sleep_for_room(f, deadline);
+        if (r != 0)
+            return r;
+    }
+    *out = f->ready;
+    f->ready = f->ready->link;
+    return 0;
+}
+
+/* --- adding --------------------------------------------------------------------------------------------------- */
+
+static size_t block_bytes(size_t edges)
+{
+    return sizeof(struct flow_block) + edges * sizeof(struct flow_edge);
+}
+
+static void block_free(struct flow_task *t)
+{
+    if (t->more != NULL)
+        os_free(t->more, block_bytes(t->more->count));
+    t->more = NULL;
+}
+
+/* Room for that many edges: in the record, or in a block. NULL: no memory. */
+static struct flow_edge *edges_reserve(struct flow_task *t, size_t n)
+{
+    if (n <= FLOW_EDGES)
+        return t->edge;
+    if (t->more == NULL || t->more->count < n) {
+        struct flow_block *block = os_alloc(block_bytes(n), CACHE_LINE);
+        if (block == NULL)
+            return NULL;
+        block_free(t);
+        block->count = n;
+        t->more = block;
+    }
+    return t->more->edge;
+}
+
+/* How many predecessors there may be. The table has room for all addresses. */
+static size_t count_predecessors(weir_flow *f, const weir_dep *deps, uint32_t n)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct flow_entry *e = flow_table_find(&f->table, deps[i].address);
+        count += 1 + (deps[i].access != WEIR_IN ? e->n_readers : 0);
+    }
+    return count;
+}
+
+/* Puts t behind another task, if that is still there. Returns the next free edge. */
+static struct flow_edge *order_behind(struct flow_edge *edge, struct flow_task *t, struct flow_ref before)
+{
+    if (before.task == t || !flow_ref_lives(before))
+        return edge;
+    state_owe(&t->task, 1); /* the producer's own completion is still owed */
+    if (flow_link(before.task, edge, t))
+        return edge + 1;
+    weir_task *none = weir_release(&t->task);
+    weir_assert(none == NULL);
+    (void)none;
+    return edge;
+}
+
+static struct flow_edge *add_dep(weir_flow *f, struct flow_edge *edge, struct flow_task *t, const weir_dep *dep)
+{
+    struct flow_entry *e = flow_table_find(&f->table, dep->address);
+    struct flow_ref self = {t, t->serial};
+    if (dep->access == WEIR_IN) {
+        edge = order_behind(edge, t, e->writer);
+        flow_table_add_reader(&f->table, e, self);
+        return edge;
+    }
+    edge = order_behind(edge, t, e->writer);
+    for (struct flow_reader *r = e->readers; r != NULL; r = r->next)
+        edge = order_behind(edge, t, r->ref);
+    flow_table_set_writer(&f->table, e, self);
+    return edge;
+}
+
+/* The runtime takes no more: what would run now ends here, without having begun. */
+static void end_unrun(weir_flow *f, struct flow_task *t)
+{
+    t->link = NULL;
+    while (t != NULL) {
+        struct flow_task *rest = t->link;
+        weir_scope_remove(&f->scope, &t->task);
+        struct flow_edge *e = flow_close(t);
+        record_free(f, t);
+        while (e != NULL) {
+            struct flow_edge *next = e->next;
+            struct flow_task *after = e->task;
+            if (weir_release(&after->task) != NULL) {
+                after->link = rest;
+                rest = after;
+            }
+            e = next;
+        }
+        t = rest;
+    }
+}
+
+static int make_runnable(weir_flow *f, struct runtime *rt, struct flow_task *t)
+{
+    if (f->w != NULL) {
+        weir_push(worker_public(f->w), &t->task);
+        return 0;
+    }
+    int r = runtime_submit(rt, &t->task, WEIR_BLOCK, WEIR_FOREVER);
+    if (r != 0) {
+        flow_fail(f, r);
+        end_unrun(f, t);
+    }
+    return r;
+}
+
+static void task_init(weir_flow *f, struct flow_task *t, weir_node_fn *fn, void *arg)
+{
+    weir_continuation_init(&t->task, flow_run, 1);
+    t->task.then = &f->scope.done;
+    /* relaxed: not shared yet */
+    atom_store(&t->task.state, atom_load(&t->task.state, memory_order_relaxed) | STATE_SCOPED | STATE_CALLED,
+               memory_order_relaxed);
+    t->fn = fn;
+    t->arg = arg;
+    t->serial = ++f->serial;
+    atom_store(&t->after, NULL, memory_order_relaxed); /* relaxed: only the producer looks before it links */
+    if (f->w != NULL)
+        f->scope.local++;
+    else
+        state_owe(&f->scope.done, 1);
+}
+
+bool flow_is_producer(const weir_flow *f)
+{
+    return worker_self() == f->w;
+}
+
+int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, const weir_dep *deps, uint32_t n,
+             uint64_t deadline)
+{
+    struct flow_task *t;
+    if (flow_stops(f))
+        return -(int)atom_load(&f->failure, memory_order_relaxed); /* relaxed: a number */
+    int r = flow_table_reserve(&f->table, n);
+    if (r == 0)
+        r = record_new(f, deadline, &t);
+    if (r != 0)
+        return r;
+    struct flow_edge *edge = edges_reserve(t, count_predecessors(f, deps, n));
+    if (edge == NULL) {
+        t->link = f->ready;
+        f->ready = t;
+        return -ENOMEM;
+    }
+    task_init(f, t, fn, arg);
+    for (uint32_t i = 0; i < n; i++)
+        edge = add_dep(f, edge, t, &deps[i]);
+    return weir_release(&t->task) != NULL ? make_runnable(f, rt, t) : 0;
+}
+
+weir_runtime *flow_handle(const weir_flow *f)
+{
+    return f->handle;
+}
+
+/* --- waiting, and the lifecycle ------------------------------------------------------------------------------- */
+
+int weir_flow_wait(weir_flow *f)
+{
+    if (f == NULL || !flow_is_producer(f))
+        return -EINVAL;
+    if (f->w != NULL)
+        wait_scope(f->w, &f->scope);
+    else
+        wait_scope_outside(&f->scope);
+    weir_scope_init(f->w != NULL ? worker_public(f->w) : NULL, &f->scope);
+    return -(int)atom_xchg(&f->failure, 0u, memory_order_relaxed); /* relaxed: all tasks have ended */
+}
+
+void weir_flow_cancel(weir_flow *f)
+{
+    flow_fail(f, -ECANCELED);
+}
+
+static void flow_free(weir_flow *f)
+{
+    for (uint32_t i = 0; f->records != NULL && i < f->live; i++)
+        block_free(&f->records[i]);
+    flow_table_destroy(&f->table);
+    os_free(f->records, f->live * sizeof *f->records);
+    os_free(f, sizeof *f);
+}
+
+int weir_flow_destroy(weir_flow *f)
+{
+    if (f == NULL || !flow_is_producer(f))
+        return -EINVAL;
+    int r = weir_flow_wait(f);
+    flow_free(f);
+    return r;
+}
+
+int flow_create(weir_runtime *h, struct worker *w, uint32_t live, weir_flow **out)
+{
+    weir_flow *f = os_alloc(sizeof *f, LINE_PAIR);
+    if (f == NULL)
+        return -ENOMEM;
+    f->handle = h;
+    f->w = w;
+    f->live = live;
+    f->records = os_alloc(live * sizeof *f->records, CACHE_LINE);
+    if (f->records == NULL || flow_table_init(&f->table) != 0) {
+        flow_free(f);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < live; i++)
+        f->records[i].link = i + 1 < live ? &f->records[i + 1] : NULL;
+    f->ready = f->records;
+    weir_scope_init(w != NULL ? worker_public(w) : NULL, &f->scope);
+    *out = f;
+    return 0;
+}

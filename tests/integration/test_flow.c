@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_flow.c - what must hold for dataflow tasks (order by address, bounded memory, ends) and for pipelines.
+ */
+#include "support.h"
+
+TestSuite(flow, .timeout = 100);
+TestSuite(pipeline, .timeout = 100);
+
+#define OK(x) cr_assert_eq((x), 0, "%s", #x)
+
+/* --- dataflow ------------------------------------------------------------------------------------------------- */
+
+#define DATA 16u
+#define TASKS 4000u
+
+/* What a task must find where it reads: what a serial execution would have found. */
+static struct {
+    long value[DATA];
+    long shadow[DATA];
+    struct op {
+        uint32_t from, to;
+        long expect;
+    } op[TASKS];
+    weir_atomic_u32 wrong, ran;
+} data;
+
+static int move(weir_worker *w, void *arg)
+{
+    struct op *op = arg;
+    (void)w;
+    if (data.value[op->from] != op->expect)
+        add(&data.wrong, 1);
+    data.value[op->to] = (op->expect * 3 + 1) % 65536;
+    add(&data.ran, 1);
+    return 0;
+}
+
+struct flow_job {
+    weir_runtime *rt;
+    uint32_t live;
+    unsigned seed;
+};
+
+static void moves_in_a_flow(struct flow_job *job)
+{
+    weir_flow *f;
+    OK(weir_flow_create(job->rt, job->live, &f));
+    memset(&data, 0, sizeof data);
+    for (uint32_t i = 0; i < TASKS; i++) {
+        struct op *op = &data.op[i];
+        op->from = (uint32_t)rand_r(&job->seed) % DATA;
+        op->to = (uint32_t)rand_r(&job->seed) % DATA;
+        op->expect = data.shadow[op->from];
+        data.shadow[op->to] = (op->expect * 3 + 1) % 65536;
+    }
+    for (uint32_t i = 0; i < TASKS; i++) {
+        struct op *op = &data.op[i];
+        weir_dep deps[] = {{&data.value[op->from], WEIR_IN}, {&data.value[op->to], WEIR_INOUT}};
+        OK(weir_flow_add(f, move, op, deps, 2, WEIR_FOREVER));
+    }
+    OK(weir_flow_wait(f));
+    cr_assert_eq(get(&data.wrong), 0);
+    cr_assert_eq(get(&data.ran), TASKS);
+    OK(weir_flow_destroy(f));
+}
+
+static void moves_on_a_worker(weir_worker *w, void *job)
+{
+    (void)w;
+    moves_in_a_flow(job);
+}
+
+Test(flow, each_task_finds_what_a_serial_execution_would_have_left)
+{
+    for (unsigned i = 0; i < 12; i++) {
+        weir_runtime *rt = start(1 + i % 3);
+        struct flow_job job = {rt, i % 2 ? 8 : 1000, i};
+        if (i < 6)
+            moves_in_a_flow(&job);
+        else
+            call(rt, moves_on_a_worker, &job);
+        stop(rt);
+    }
+}
+
+static struct {
+    weir_atomic_u32 readers, writers, wrong, ran;
+    weir_atomic_u32 gate; /* 1: the first task may end */
+} share;
+
+static int reads(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    add(&share.readers, 1);
+    if (get(&share.writers) != 0)
+        add(&share.wrong, 1);
+    usleep(10);
+    add(&share.readers, UINT32_MAX);
+    add(&share.ran, 1);
+    return 0;
+}
+
+static int writes(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    if (add(&share.writers, 1) != 1 || get(&share.readers) != 0)
+        add(&share.wrong, 1);
+    add(&share.writers, UINT32_MAX);
+    add(&share.ran, 1);
+    return 0;
+}
+
+Test(flow, a_writer_excludes_all_readers_however_many)
+{
+    weir_runtime *rt = start(4);
+    weir_flow *f;
+    weir_dep in = {&share, WEIR_IN}, out = {&share, WEIR_OUT};
+    OK(weir_flow_create(rt, 200, &f));
+    for (uint32_t i = 0; i < 3000; i++)
+        OK(weir_flow_add(f, i % 30 == 0 ? writes : reads, NULL, i % 30 == 0 ? &out : &in, 1, WEIR_FOREVER));
+    OK(weir_flow_wait(f));
+    cr_assert_eq(get(&share.wrong), 0);
+    cr_assert_eq(get(&share.ran), 3000);
+    OK(weir_flow_destroy(f));
+    stop(rt);
+}
+
+static int wait_for_gate(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    return reaches(&share.gate, 1) ? 0 : -ETIME;
+}
+
+Test(flow, a_full_flow_says_so_and_has_room_again)
+{
+    weir_runtime *rt = start(1);
+    weir_flow *f;
+    weir_dep one = {&share, WEIR_INOUT};
+    OK(weir_flow_create(rt, 4, &f));
+    for (int i = 0; i < 4; i++)
+        OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0));
+    cr_assert_eq(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0), -EAGAIN);
+    cr_assert_eq(weir_flow_add(f, wait_for_gate, NULL, &one, 1, in_ms(5)), -ETIMEDOUT);
+    set(&share.gate, 1);
+    OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, WEIR_FOREVER));
+    OK(weir_flow_destroy(f));
+    stop(rt);
+}
+
+static int fails(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    return -EIO;
+}
+
+Test(flow, an_error_skips_what_has_not_begun)
+{
+    weir_runtime *rt = start(2);
+    weir_flow *f;
+    weir_dep one = {&share, WEIR_INOUT};
+    OK(weir_flow_create(rt, 0, &f));
+    OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0));
+    OK(weir_flow_add(f, fails, NULL, &one, 1, 0));
+    OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
+    set(&share.gate, 1);
+    cr_assert_eq(weir_flow_wait(f), -EIO);
+    cr_assert_eq(get(&share.ran), 0);
+    OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
+    OK(weir_flow_wait(f));
+    cr_assert_eq(get(&share.ran), 1);
+    cr_assert_eq(weir_flow_add(f, NULL, NULL, &one, 1, 0), -EINVAL);
+    one.access = (weir_access)0;
+    cr_assert_eq(weir_flow_add(f, writes, NULL, &one, 1, 0), -EINVAL);
+    OK(weir_flow_destroy(f));
+    stop(rt);
+}
+
+Test(flow, a_runtime_that_stops_ends_the_flow)
+{
+    weir_runtime *rt = start(2);
+    weir_flow *f;
+    weir_dep one = {&share, WEIR_INOUT};
+    OK(weir_flow_create(rt, 100, &f));
+    for (int i = 0; i < 100; i++)
+        OK(weir_flow_add(f, reads, NULL, &one, 1, WEIR_FOREVER));
+    OK(weir_stop(rt, WEIR_DISCARD, WEIR_FOREVER));
+    cr_assert_eq(weir_flow_add(f, reads, NULL, &one, 1, WEIR_FOREVER), -ESHUTDOWN);
+    int r = weir_flow_destroy(f);
+    cr_assert(r == -ECANCELED || r == 0);
+}
+
+/* --- pipelines ------------------------------------------------------------------------------------------------ */
+
+#define ITEMS 3000u
+
+static struct {
+    uint32_t made, out;
+    uint32_t order[ITEMS];
+    weir_atomic_u32 in_flight, most, in_serial, wrong;
+} line;
+
+static int make_item(weir_worker *w, void **item, void *arg)
+{
+    (void)w;
+    if (line.made == (uint32_t)(uintptr_t)arg)
+        return 1;
+    uint32_t n = add(&line.in_flight, 1);
+    if (n > get(&line.most))
+        set(&line.most, n);
+    *item = (void *)(uintptr_t)(line.made++ * 2);
+    return 0;
+}
+
+static int halve(weir_worker *w, void **item, void *arg)
+{
+    (void)w, (void)arg;
+    for (volatile unsigned i = 0; i < ((uintptr_t)*item * 7919) % 3000; i++)
+        ;
+    *item = (void *)((uintptr_t)*item / 2);
+    return 0;
+}
+
+static int check_alone(weir_worker *w, void **item, void *arg)
+{
+    (void)w, (void)item, (void)arg;
+    if (add(&line.in_serial, 1) != 1)
+        add(&line.wrong, 1);
+    add(&line.in_serial, UINT32_MAX);
+    return 0;
+}
+
+static int put_item(weir_worker *w, void **item, void *arg)
+{
+    (void)w, (void)arg;
+    line.order[line.out++] = (uint32_t)(uintptr_t)*item;
+    add(&line.in_flight, UINT32_MAX);
+    return 0;
+}
+
+static void check_line(weir_runtime *rt, uint32_t items, uint32_t tokens)
+{
+    weir_stage stages[] = {{make_item, (void *)(uintptr_t)items, WEIR_STAGE_SERIAL},
+                           {halve, NULL, WEIR_STAGE_PARALLEL},
+                           {check_alone, NULL, WEIR_STAGE_SERIAL},
+                           {halve, NULL, WEIR_STAGE_PARALLEL},
+                           {put_item, NULL, WEIR_STAGE_SERIAL}};
+    uint64_t made = 0;
+    memset(&line, 0, sizeof line);
+    OK(weir_pipeline(rt, stages, 5, tokens, &made));
+    cr_assert_eq(made, items);
+    cr_assert_eq(line.out, items);
+    for (uint32_t i = 0; i < items; i++)
+        cr_assert_eq(line.order[i], i / 2);
+    cr_assert_leq(get(&line.most), tokens);
+    cr_assert_eq(get(&line.wrong), 0);
+}
+
+static void line_on_a_worker(weir_worker *w, void *arg)
+{
+    check_line(weir_worker_runtime(w), ITEMS, (uint32_t)(uintptr_t)arg);
+}
+
+Test(pipeline, items_leave_in_order_and_no_more_than_allowed_are_in_flight)
+{
+    uint32_t tokens[] = {1, 2, 3, 16, 64};
+    for (unsigned i = 0; i < 10; i++) {
+        weir_runtime *rt = start(1 + i % 4);
+        if (i < 5)
+            check_line(rt, ITEMS, tokens[i]);
+        else
+            call(rt, line_on_a_worker, (void *)(uintptr_t)tokens[i - 5]);
+        check_line(rt, 0, 4);
+        check_line(rt, 1, 4);
+        stop(rt);
+    }
+}
+
+static int fail_later(weir_worker *w, void **item, void *arg)
+{
+    (void)w, (void)arg;
+    return (uintptr_t)*item == 2000 ? -EIO : 0;
+}
+
+Test(pipeline, an_error_ends_it)
+{
+    weir_runtime *rt = start(2);
+    weir_stage stages[] = {{make_item, (void *)(uintptr_t)ITEMS, WEIR_STAGE_SERIAL},
+                           {fail_later, NULL, WEIR_STAGE_PARALLEL},
+                           {put_item, NULL, WEIR_STAGE_SERIAL}};
+    cr_assert_eq(weir_pipeline(rt, stages, 3, 8, NULL), -EIO);
+    cr_assert_leq(line.out, 1000);
+    cr_assert_lt(line.made, ITEMS);
+    cr_assert_eq(weir_pipeline(rt, stages, 0, 8, NULL), -EINVAL);
+    cr_assert_eq(weir_pipeline(rt, stages, 3, 0, NULL), -EINVAL);
+    stages[0].kind = WEIR_STAGE_PARALLEL;
+    cr_assert_eq(weir_pipeline(rt, stages, 3, 8, NULL), -EINVAL);
+    stop(rt);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client_graph.c - the protocols of graphs, semaphores, pipelines and dataflow, each in its smallest client.
+ *
+ * Threads: client threads stand for workers. Invariants: what is released is released once, with all that led to it.
+ */
+#include "model.h"
+#include "os/os.h"
+#include "par/dataflow.h"
+#include "par/pipeline.h"
+#include "par/semaphore.h"
+
+static int payload[3], entered[3];
+
+/* --- semaphores ------------------------------------------------------------------------------------------------- */
+
+static weir_semaphores *set;
+static struct permit permit[3];
+static int inside; /* of who holds the only permit: a second one would be a race */
+
+static void take_part(struct permit *out);
+
+/* The owner of a permit runs: granted, it works and gives back; returned, it is done. */
+static void resume(struct permit *p)
+{
+    if (p->returns) {
+        entered[p - permit]++;
+        return;
+    }
+    MODEL_WRITE(inside, MODEL_READ(inside) + 1);
+    take_part(semaphore_return(set, p));
+}
+
+static void take_part(struct permit *out)
+{
+    while (out != NULL) {
+        struct permit *next = out->next;
+        resume(out);
+        out = next;
+    }
+}
+
+static void semaphore_setup(void)
+{
+    uint32_t one[] = {1, 1};
+    MODEL_ASSERT(weir_semaphores_create((weir_runtime *)(uintptr_t)1, one, 2, &set) == 0);
+    model_name(&set->inbox, "inbox");
+}
+
+static void wants(int i, uint64_t bits)
+{
+    permit[i].wants = bits;
+    take_part(semaphore_ask(set, &permit[i]));
+}
+
+static void wants_first(void) { wants(0, 1); }
+static void wants_both(void) { wants(1, 3); }
+static void wants_first_too(void) { wants(2, 1); }
+
+static void semaphore_check(void)
+{
+    for (int i = 0; i < model_tag(); i++)
+        MODEL_ASSERT(entered[i] == 1);
+    MODEL_ASSERT(inside == model_tag());
+    MODEL_ASSERT(set->s[0].free == 1 && set->s[1].free == 1 && atom_load(&set->inbox, memory_order_relaxed) == NULL);
+    MODEL_ASSERT(weir_semaphores_destroy(set) == 0);
+}
+
+/* --- a gate of a pipeline --------------------------------------------------------------------------------------- */
+
+static weir_atomic_ptr gate;
+static int item, stage_state;
+
+static void stage(void)
+{
+    MODEL_ASSERT(MODEL_READ(item) == 1 && MODEL_READ(stage_state) == 2);
+    entered[0]++;
+}
+
+static void item_comes(void)
+{
+    MODEL_WRITE(item, 1);
+    if (gate_item_comes(&gate, &item))
+        stage();
+}
+
+static void turn_comes(void)
+{
+    MODEL_WRITE(stage_state, 2);
+    if (gate_turn_comes(&gate) != NULL)
+        stage();
+}
+
+static void gate_check(void)
+{
+    MODEL_ASSERT(entered[0] == 1 && atom_load(&gate, memory_order_relaxed) == NULL);
+}
+
+/* --- dataflow links --------------------------------------------------------------------------------------------- */
+
+static struct flow_task before, after[2];
+
+static void flow_setup(void)
+{
+    for (int i = 0; i < 2; i++)
+        weir_continuation_init(&after[i].task, NULL, 2);
+}
+
+static void successor_runs(int i)
+{
+    MODEL_ASSERT(MODEL_READ(payload[0]) == 1);
+    entered[i]++;
+}
+
+static void producer(void)
+{
+    for (int i = 0; i < 2; i++) {
+        after[i].edge[0].next = NULL;
+        if (!flow_link(&before, &after[i].edge[0], &after[i]) && weir_release(&after[i].task) != NULL)
+            successor_runs(i);
+        if (weir_release(&after[i].task) != NULL)
+            successor_runs(i);
+    }
+}
+
+static void finisher(void)
+{
+    MODEL_WRITE(payload[0], 1);
+    for (struct flow_edge *e = flow_close(&before), *rest; e != NULL; e = rest) {
+        rest = e->next;
+        if (weir_release(&e->task->task) != NULL)
+            successor_runs((int)(e->task - after));
+    }
+}
+
+static void flow_check(void)
+{
+    MODEL_ASSERT(entered[0] == 1 && entered[1] == 1);
+}
+
+#define CLIENT(client, n, prepare, end, ...) {.name = client, .tag = n, .setup = prepare, .check = end, \
+                                              .thread = {__VA_ARGS__}, .spurious_cas = 1}
+static const struct model_client clients[] = {
+    CLIENT("semaphore_two", 2, semaphore_setup, semaphore_check, wants_first, wants_both),
+    CLIENT("semaphore_three", 3, semaphore_setup, semaphore_check, wants_first, wants_both, wants_first_too),
+    CLIENT("gate", 0, NULL, gate_check, item_comes, turn_comes),
+    CLIENT("flow_link_against_close", 0, flow_setup, flow_check, producer, finisher),
+};
+
+int main(int argc, char **argv)
+{
+    return model_main(argc, argv, clients, sizeof clients / sizeof clients[0]);
+}
