@@ -18,7 +18,9 @@ static size_t batch_size(struct worker *w)
     uint64_t share = injector_depth(&w->rt->injector) / w->rt->count + 1;
     if (share > INJECTOR_BATCH)
         share = INJECTOR_BATCH;
-    if (deque_room(&w->dq) < share - 1)
+    /* Only an empty deque is moved: a worker that looks for work during a move misses what is there, and then sleeps beside
+     * it, since no push and so no notice need follow (client_idle `park_against_a_move`). */
+    if (deque_room(&w->dq) < share - 1 && !deque_has_any(&w->dq))
         (void)deque_relocate(&w->dq, w->rt->config.deque_limit); /* if not: fewer at once */
     uint64_t most = deque_room(&w->dq) + 1; /* one is run, not pushed */
     return (size_t)(share < most ? share : most);

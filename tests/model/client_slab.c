@@ -72,6 +72,32 @@ static void owner_collect(void)
     slab_free(&slab, a);
 }
 
+/* An object that comes back, and is freed again elsewhere: its link still has what the first free has left there. */
+static void owner_reuse(void)
+{
+    void *a = take(0, &slab);
+    post(0, a);
+    void *b = NULL;
+    void *kept = take(2, &slab);
+    for (int i = 0; i < 2 && b != a; i++) {
+        slab_collect(&slab);
+        b = take(1, &slab);
+        if (b != a) {
+            slab_free(&slab, b);
+            model_relax();
+        }
+    }
+    if (b == a) {
+        post(1, b);
+        slab_collect(&slab);
+        void *c = take(3, &slab);
+        slab_free(&slab, c);
+    } else {
+        post(1, take(1, &slab));
+    }
+    slab_free(&slab, kept);
+}
+
 static void free0(void) { free_remote(0, NULL); }
 static void free1(void) { free_remote(1, &other); }
 static void free01(void)
@@ -106,6 +132,7 @@ static const struct model_client clients[] = {
     CLIENT("two_remote_frees", check, owner_alloc, free0, free1),
     CLIENT("remote_free_against_collect", check, owner_collect, free01),
     CLIENT("two_remote_frees_collect", check, owner_collect, free0, free1),
+    CLIENT("freed_twice", check, owner_reuse, free0, free1),
     CLIENT("owner_gone", check_gone, owner_gone, free0, free1),
 };
 
