@@ -195,6 +195,22 @@ static void popper(void)
     rig_worker_end();
 }
 
+/* Worker 0 has announced itself and found a task in its last look: it takes the announcement back. */
+static void setup_leaving(void)
+{
+    setup_dry();
+    idle_announce(&rt->idle, 0, false);
+}
+
+static void leaver(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    idle_retract(&rt->idle, 0);
+    idle_abandon_search(&rt->idle);
+    MODEL_ASSERT(worker_search(w) == NULL);
+    rig_worker_end();
+}
+
 static void check_ran(void)
 {
     MODEL_ASSERT(atom_load(&job[0].ran, memory_order_relaxed) == 1);
@@ -252,6 +268,8 @@ static const struct model_client clients[] = {
     RANDOM("three_run_dry", setup_three_dry, parker0_1, parker1_1, parker2_1),
     {.name = "random_last_task_then_dry", .setup = setup_nearly_dry, .check = check_ran,
      .thread = {parker0_2, popper}, .leaks_ok = true, .pct = true, .executions = 20000},
+    {.name = "end_against_a_leaver", .setup = setup_leaving, .check = check, .thread = {leaver, parker1_1},
+     .leaks_ok = true, .pct = true, .pct_depth = 7, .executions = 20000},
     RANDOM("park_against_a_move", setup_full, parker0_5, looker_leaf),
     RANDOM("random_park_against_two_pushes", setup_two, parker0_2, pusher_two),
     RANDOM("random_join_of_a_stolen_task", setup_two, parker0_1, forker),
