@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_range.c - a range that is split while another worker takes a half: each index once, one fold, the first error.
+ * client_range.c - a range that is split while another worker takes a half: each index once, the first error.
  *
  * Threads: thread 0 runs the range as worker 0 and ends the runtime; thread 1 looks for work as worker 1.
  * Invariants: the leaves' plain results are there when range_run() returns.
