@@ -264,7 +264,7 @@ static int make_runnable(weir_flow *f, struct runtime *rt, struct flow_task *t)
         weir_push(worker_public(f->w), &t->task);
         return 0;
     }
-    int r = runtime_submit(rt, &t->task, WEIR_BLOCK, WEIR_FOREVER);
+    int r = runtime_submit(rt, &t->task, WEIR_LANE_NORMAL, WEIR_BLOCK, WEIR_FOREVER);
     if (r != 0) {
         flow_fail(f, r);
         end_unrun(f, t);

@@ -251,7 +251,7 @@ static bool must_yield(struct strand *s)
     s->budget = INJECTOR_INTERVAL; /* nodes between two looks, as tasks */
     if (runtime_phase(s->w->rt) == PHASE_DISCARDING)
         run_stop_all(s->run);
-    if (injector_is_empty(&s->w->rt->injector))
+    if (!worker_sees_injected(s->w))
         return false;
     return true;
 }

@@ -286,7 +286,7 @@ int run_start(weir_runtime *h, struct runtime *rt, weir_run *run, const weir_run
     if (w != NULL && w->rt == rt)
         weir_push(worker_public(w), &run->root);
     else
-        r = runtime_submit(rt, &run->root, w != NULL ? WEIR_TRY : WEIR_BLOCK, WEIR_FOREVER);
+        r = runtime_submit(rt, &run->root, WEIR_LANE_NORMAL, w != NULL ? WEIR_TRY : WEIR_BLOCK, WEIR_FOREVER);
     if (r != 0)
         leave_busy(run); /* nothing of it has begun */
     return r;

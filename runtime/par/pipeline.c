@@ -129,7 +129,7 @@ static int pipeline_go(struct runtime *rt, struct worker *w, struct pipeline *p)
     if (w != NULL)
         weir_push(worker_public(w), &first->task);
     else
-        r = runtime_submit(rt, &first->task, WEIR_BLOCK, WEIR_FOREVER);
+        r = runtime_submit(rt, &first->task, WEIR_LANE_NORMAL, WEIR_BLOCK, WEIR_FOREVER);
     if (r != 0)
         return r;
     if (w != NULL)

@@ -55,7 +55,9 @@ static inline uint32_t batch_size(struct worker *w)
 {
     if (w->rt->governor.present)
         return 1; /* what waits, waits where the governor sees it: in a deque it could be stuck behind a task that blocks */
-    if (UNLIKELY(deque_room(&w->dq) < RING_CHAIN - 1))
+    /* Only an empty deque is moved: a worker that looks for work during a move misses what is there, and then sleeps
+     * beside it, since no push and so no notice need follow (client_idle `park_against_a_move`). */
+    if (UNLIKELY(deque_room(&w->dq) < RING_CHAIN - 1) && !deque_has_any(&w->dq))
         (void)deque_relocate(&w->dq, w->rt->config.deque_limit); /* if not: fewer at once */
     uint64_t most = deque_room(&w->dq) + 1; /* one is run, not pushed */
     return most < RING_CHAIN ? (uint32_t)most : RING_CHAIN;

@@ -184,9 +184,14 @@ static weir_task *next_task(struct worker *w, bool *fresh)
     return t != NULL ? t : worker_search(w);
 }
 
-/* Outside work is not starved by inside work: now and then it goes first. */
+/* Outside work is not starved by inside work: now and then it goes first. But not over tasks that a wait may need: it might
+ * block on what the waiter holds, and a waiter can't get at tasks beneath something foreign. */
 static weir_task *let_injected_first(struct worker *w, weir_task *t)
 {
+    if (w->lineage != NULL && (t != NULL || deque_has_any(&w->dq))) {
+        w->ticks = 0;
+        return t;
+    }
     weir_task *injected = worker_take_ahead(w);
     if (injected == NULL)
         return t;

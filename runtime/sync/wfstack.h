@@ -51,13 +51,15 @@ WEIR_INLINE void wfs_push(struct wfs *s, struct wfs_node *n)
 {
     cds_wfs_node_init(&n->link);
     tsan_release(s);
-    /* [SL2] release: the object's last use, and ours of the node, before the link; pairs with wfs_next(). */
+    /* [SL1] full fence in liburcu's exchange: the cleared link before the head; pairs with wfs_pop_all().
+     * [SL2] release: the object's last use, and ours of the node, before the link; pairs with wfs_next(). */
     cds_wfs_push(&s->stack, &n->link);
 }
 
 /* Takes every node. Returns the newest one, or NULL. */
 WEIR_INLINE struct wfs_node *wfs_pop_all(struct wfs *s)
 {
+    /* [SL1] full fence in liburcu's exchange: head before the links; pairs with wfs_push(). */
     struct cds_wfs_head *head = __cds_wfs_pop_all(&s->stack);
     tsan_acquire(s);
     return head ? CONTAINER_OF(&head->node, struct wfs_node, link) : NULL;
@@ -100,14 +102,17 @@ WEIR_INLINE bool wfs_empty(struct wfs *s)
 WEIR_INLINE void wfs_push(struct wfs *s, struct wfs_node *n)
 {
     atom_store(&n->link, NULL, memory_order_relaxed); /* published by the exchange */
-    void *below = atom_xchg(&s->head, (void *)n, memory_order_relaxed); /* relaxed: each node's link has the order */
+    /* [SL1] release: the cleared link before the head; pairs with wfs_pop_all(). */
+    void *below = atom_xchg(&s->head, (void *)n, memory_order_release);
     /* [SL2] release: the object's last use, and ours of the node, before the link; pairs with wfs_next(). */
     atom_store(&n->link, below, memory_order_release);
 }
 
 WEIR_INLINE struct wfs_node *wfs_pop_all(struct wfs *s)
 {
-    void *head = atom_xchg(&s->head, (void *)WFS_END, memory_order_relaxed); /* relaxed: see wfs_push() */
+    /* [SL1] acquire: head before the links, all of them: each push continues the release sequences of the earlier
+     * ones; pairs with wfs_push(). */
+    void *head = atom_xchg(&s->head, (void *)WFS_END, memory_order_acquire);
     return head == (void *)WFS_END ? NULL : (struct wfs_node *)head;
 }
 

@@ -463,6 +463,86 @@ Test(forkjoin, lock_held_across_a_scope_wait_meets_no_other_request)
     free(f);
 }
 
+enum { AWAITED = 400, LOCKERS = 50 };
+static weir_atomic_u32 parent_began, queue_is_full;
+
+/* One request that holds the lock and waits for what another worker runs, while all other requests want the lock. */
+struct holder {
+    weir_task request, parent;
+    weir_scope scope;
+    weir_task child[AWAITED];
+};
+
+static weir_task *spin_20_us(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    uint64_t end = weir_now() + 20000;
+    while (weir_now() < end)
+        continue;
+    return NULL;
+}
+
+static weir_task *add_awaited(weir_worker *w, weir_task *self)
+{
+    struct holder *h = (struct holder *)((char *)self - offsetof(struct holder, parent));
+    set(&parent_began, 1);
+    while (get(&queue_is_full) == 0)
+        usleep(100);
+    for (unsigned i = 0; i < AWAITED; i++) {
+        weir_task_init(&h->child[i], spin_20_us);
+        weir_scope_spawn(w, &h->scope, &h->child[i]);
+    }
+    return NULL;
+}
+
+static weir_task *hold_and_wait(weir_worker *w, weir_task *self)
+{
+    struct holder *h = (struct holder *)self;
+    pthread_mutex_lock(&lock);
+    weir_scope_init(w, &h->scope);
+    weir_task_init(&h->parent, add_awaited);
+    weir_scope_spawn(w, &h->scope, &h->parent);
+    while (get(&parent_began) == 0)
+        usleep(100); /* somebody else has taken it */
+    if (weir_scope_wait(w, &h->scope) != 0)
+        abort();
+    pthread_mutex_unlock(&lock);
+    add(&ran, 1);
+    return NULL;
+}
+
+static weir_task *lock_and_unlock(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    pthread_mutex_lock(&lock);
+    pthread_mutex_unlock(&lock);
+    add(&ran, 1);
+    return NULL;
+}
+
+/* The look at the queue now and then must not put a request that blocks on top of tasks that somebody waits for. */
+Test(forkjoin, outside_work_does_not_come_over_tasks_that_a_lock_holder_waits_for)
+{
+    static struct holder h;
+    static weir_task locker[LOCKERS];
+    pthread_mutex_init(&lock, NULL);
+    weir_config c = config_of(2);
+    c.spare_workers = 0;
+    weir_runtime *rt = start_config(&c);
+    set(&ran, 0);
+    weir_task_init(&h.request, hold_and_wait);
+    cr_assert_eq(weir_submit(rt, &h.request, WEIR_BLOCK, 0), 0);
+    while (get(&parent_began) == 0)
+        usleep(100);
+    for (unsigned i = 0; i < LOCKERS; i++) {
+        weir_task_init(&locker[i], lock_and_unlock);
+        cr_assert_eq(weir_submit(rt, &locker[i], WEIR_BLOCK, 0), 0);
+    }
+    set(&queue_is_full, 1);
+    cr_assert_eq(weir_stop(rt, WEIR_DRAIN, in_ms(LONG_TIME_MS)), 0, "deadlock");
+    cr_assert_eq(get(&ran), LOCKERS + 1);
+}
+
 /* --- work conservation ---------------------------------------------------------------------------------------- */
 
 /* All but one worker must be in these tasks at once, while the worker that made them never forks again. */

@@ -10,7 +10,7 @@
 #include "rig.h"
 
 static struct runtime *rt;
-static struct rig_job job[3];
+static struct rig_job job[5];
 
 static void setup_two(void)
 {
@@ -168,6 +168,80 @@ static void setup_three_dry(void)
 
 static void parker1_1(void) { parker(1, 1); }
 
+/* Puts a task where only a revoker finds it: on the private end of worker 1's deque. */
+static void put_private(int i)
+{
+    rig_job_init(&job[i], 5 + i);
+    weir_push(worker_public(rt->workers[1]), &job[i].task);
+}
+
+/* The same with one task left. */
+static void setup_nearly_dry(void)
+{
+    rt = rig_create(2, 4, 2, 0);
+    put_private(0);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
+/* Pops what is left, then runs dry. */
+static void popper(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    weir_task *t = deque_pop(&w->dq);
+    if (t == NULL)
+        t = worker_search(w);
+    for (; t != NULL; t = worker_search(w))
+        worker_run_chain(w, t);
+    rig_worker_end();
+}
+
+/* Worker 0 has announced itself and found a task in its last look: it takes the announcement back. */
+static void setup_leaving(void)
+{
+    setup_dry();
+    idle_announce(&rt->idle, 0, false);
+}
+
+static void leaver(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    idle_retract(&rt->idle, 0);
+    idle_abandon_search(&rt->idle);
+    MODEL_ASSERT(worker_search(w) == NULL);
+    rig_worker_end();
+}
+
+static void check_ran(void)
+{
+    MODEL_ASSERT(atom_load(&job[0].ran, memory_order_relaxed) == 1);
+    rig_drop(rt);
+}
+
+/* Three tasks on a deque that is full with them, and two outside: who wants both must move the deque. */
+static void setup_full(void)
+{
+    rt = rig_create(2, 4, 2, 0);
+    for (int i = 0; i < 3; i++)
+        put_private(i);
+    submit(3);
+    submit(4);
+}
+
+/* Looks outside, as a worker does in between, then sits in a leaf until another worker has run all else. */
+static void looker_leaf(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    weir_task *t = worker_take_injected(w);
+    if (t != NULL)
+        worker_run_chain(w, t);
+    for (int i = 0; i < 5; i++)
+        rig_job_await(&job[i]);
+    rig_end(rt);
+    rig_worker_end();
+}
+
+static void parker0_5(void) { parker(0, 5); }
+
 #define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
                                   .leaks_ok = true, .preemptions = 3}
 #define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
@@ -185,11 +259,18 @@ static const struct model_client clients[] = {
     CLIENT("park_against_end", setup_one, parker0_1, ender),
     CLIENT("park_against_stop", setup_one, parker0_1, stopper),
     CLIENT("two_run_dry", setup_dry, parker0_1, parker1_1),
+    {.name = "last_task_then_dry", .setup = setup_nearly_dry, .check = check_ran, .thread = {parker0_2, popper},
+     .leaks_ok = true, .preemptions = 2, .deep_preemptions = 3},
     CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
     RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),
     RANDOM("two_parkers_two_submits", setup_three, parker0_1, submit01, parker2_1),
     RANDOM("random_two_run_dry", setup_dry, parker0_1, parker1_1),
     RANDOM("three_run_dry", setup_three_dry, parker0_1, parker1_1, parker2_1),
+    {.name = "random_last_task_then_dry", .setup = setup_nearly_dry, .check = check_ran,
+     .thread = {parker0_2, popper}, .leaks_ok = true, .pct = true, .executions = 20000},
+    {.name = "end_against_a_leaver", .setup = setup_leaving, .check = check, .thread = {leaver, parker1_1},
+     .leaks_ok = true, .pct = true, .pct_depth = 7, .executions = 20000},
+    RANDOM("park_against_a_move", setup_full, parker0_5, looker_leaf),
     RANDOM("random_park_against_two_pushes", setup_two, parker0_2, pusher_two),
     RANDOM("random_join_of_a_stolen_task", setup_two, parker0_1, forker),
 };

@@ -273,6 +273,16 @@ static void submit_scope(void)
     stop(WEIR_DRAIN);
 }
 
+/* The last task is stolen while its runtime drains: its thief may find the end set by the other worker. */
+static void setup_last_task(void)
+{
+    setup();
+    rig_job_init(&job[0], 3);
+    accepted[0] = 1;
+    weir_push(worker_public(rt->workers[0]), &job[0].task);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
 #define CLIENT(client, n, set, end, ...) {.name = client, .tag = n, .setup = set, .check = end, .pct = true, \
                                           .executions = 15000, .preemptions = 2, .deep_preemptions = 3, \
                                           .thread = {__VA_ARGS__}}
@@ -284,6 +294,7 @@ static const struct model_client clients[] = {
     CLIENT("one_worker_drain", 1, setup, check_ran, worker0, submit_then_drain),
     CLIENT("two_workers_stop", 2, setup, check_ran, worker0, worker1, stop_at_once),
     CLIENT("two_workers_drain", 2, setup, check_ran, worker0, worker1, submit_two_then_drain),
+    CLIENT("last_task_is_stolen", 2, setup_last_task, check_ran, worker0, worker1, stop_at_once),
     CLIENT("two_workers_discard", 2, setup, check_discard, worker0, worker1, submit_then_discard),
     CLIENT("stop_against_submit", 1, setup_handle, check_stopped, worker0, late_submitter, weir_stopper),
     CLIENT("two_workers_stop_against_submit", 2, setup_handle, check_stopped, worker0, worker1, late_submitter,

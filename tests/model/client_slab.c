@@ -8,6 +8,7 @@
 #include "model.h"
 #include "os/os.h"
 #include "sync/slab.h"
+#include "sync/wfstack.h"
 
 #define OBJECTS 4u
 
@@ -72,6 +73,42 @@ static void owner_collect(void)
     slab_free(&slab, a);
 }
 
+/* The stack alone: a node that is pushed again, while its link still has what the first push has left there. */
+static struct wfs stack;
+static struct wfs_node node;
+static int note; /* goes with the node */
+
+static void setup_stack(void)
+{
+    wfs_init(&stack);
+}
+
+static void pusher(unsigned i)
+{
+    if (i > 0)
+        while (atom_load(&mail[i], memory_order_acquire) == NULL)
+            os_relax();
+    MODEL_WRITE(note, (int)i + 1);
+    wfs_push(&stack, &node);
+}
+
+static void push0(void) { pusher(0); }
+static void push1(void) { pusher(1); }
+
+static void taker(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct wfs_node *n;
+        while ((n = wfs_pop_all(&stack)) == NULL)
+            os_relax();
+        MODEL_ASSERT(n == &node);
+        while (wfs_next(n) == WFS_PENDING)
+            os_relax();
+        MODEL_ASSERT(MODEL_READ(note) == (int)i + 1);
+        post(1, n);
+    }
+}
+
 static void free0(void) { free_remote(0, NULL); }
 static void free1(void) { free_remote(1, &other); }
 static void free01(void)
@@ -106,6 +143,7 @@ static const struct model_client clients[] = {
     CLIENT("two_remote_frees", check, owner_alloc, free0, free1),
     CLIENT("remote_free_against_collect", check, owner_collect, free01),
     CLIENT("two_remote_frees_collect", check, owner_collect, free0, free1),
+    {.name = "pushed_twice", .setup = setup_stack, .thread = {taker, push0, push1}},
     CLIENT("owner_gone", check_gone, owner_gone, free0, free1),
 };
 
