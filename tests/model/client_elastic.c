@@ -150,6 +150,90 @@ static void check_dropped(void)
     rig_drop(rt);
 }
 
+/* --- a drain that may not end while a task runs ------------------------------------------------------------------ */
+
+/* Worker 0 runs a task. Worker 2 counts sleepers and places on duty while worker 1 takes back its announcement and leaves. */
+static void setup_drain_and_leaver(void)
+{
+    rt = rig_create(3, 2, 2, 0);
+    rt->count = 1;
+    rt->elastic.duty.min = 1;
+    model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
+/* The same while worker 0 blocks and another seat is put on duty and announced in its place. */
+static void setup_drain_and_call(void)
+{
+    rig_spares = 1;
+    rt = rig_create(2, 2, 2, 0);
+    model_ignore(&rt->elastic.called, sizeof rt->elastic.called);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+}
+
+static void runner(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    for (int i = 0; i < 2; i++)
+        MODEL_ASSERT(runtime_phase(rt) != PHASE_ENDED);
+    MODEL_ASSERT(worker_search(w) == NULL);
+    rig_worker_end();
+}
+
+static void runner_that_blocks(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(block_begin(w) == 0);
+    MODEL_ASSERT(runtime_phase(rt) != PHASE_ENDED);
+    MODEL_ASSERT(block_end(w) == 0);
+    MODEL_ASSERT(runtime_phase(rt) != PHASE_ENDED);
+    MODEL_ASSERT(worker_search(w) == NULL);
+    rig_worker_end();
+}
+
+static void runs_dry(uint32_t id)
+{
+    struct worker *w = rig_worker(rt, id);
+    MODEL_ASSERT(worker_search(w) == NULL);
+    rig_worker_end();
+}
+
+static void runs_dry1(void) { runs_dry(1); }
+static void runs_dry2(void) { runs_dry(2); }
+
+/* --- one seat, one thread after the other ------------------------------------------------------------------------ */
+
+static weir_atomic_u32 starts;
+
+static void setup_seat(void)
+{
+    rig_growth = 1;
+    rt = rig_create(1, 2, 2, 0);
+    struct elastic *e = &rt->elastic;
+    model_ignore(&e->called, sizeof e->called);
+    model_ignore(&e->retired, sizeof e->retired);
+    model_ignore(&e->grown, sizeof e->grown);
+}
+
+/* Calls the seat's worker as soon as it is free. */
+static void starter(void)
+{
+    while (!elastic_grow(rt))
+        os_relax();
+    atom_add(&starts, 1u, memory_order_release);
+}
+
+/* The n-th that was called; worker 0 and the governor are the first two threads. It retires for want of work. */
+static void called(uint32_t n)
+{
+    while (atom_load(&starts, memory_order_acquire) < n)
+        os_relax();
+    model_started(n + 1);
+}
+
+static void called1(void) { called(1); }
+static void called2(void) { called(2); }
+
 /* --- the governor ------------------------------------------------------------------------------------------------ */
 
 /* The only worker is stuck: what is submitted runs only if the governor sees it and calls the other seat. */
@@ -288,6 +372,12 @@ static const struct model_client clients[] = {
      .thread = {stepper, stop_and_park}},
     {.name = "random_step_down_against_end", .setup = setup_surplus, .check = check_dropped, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {stepper, stop_and_park}},
+    {.name = "leave_against_rest", .setup = setup_drain_and_leaver, .check = check_dropped, .pct = true,
+     .executions = 20000, .timeouts = 2, .leaks_ok = true, .thread = {runner, runs_dry1, runs_dry2}},
+    {.name = "call_against_rest", .setup = setup_drain_and_call, .check = check_dropped, .pct = true,
+     .executions = 20000, .leaks_ok = true, .thread = {runner_that_blocks, runs_dry1, third}},
+    {.name = "seat_used_again", .setup = setup_seat, .check = check_dropped, .pct = true,
+     .executions = 20000, .leaks_ok = true, .thread = {starter, starter, called1, called2}},
     {.name = "governor_against_submit", .setup = setup_governor, .pct = true, .executions = 20000, .leaks_ok = true,
      .thread = {governor, grown, submit_beside_stuck}},
     {.name = "governor_against_leaving_the_search", .setup = setup_governor_and_searcher, .pct = true,
