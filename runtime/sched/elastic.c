@@ -34,7 +34,7 @@ static uint64_t bit_of(uint32_t id)
 static bool seat_claim(weir_atomic_u64 *map, uint32_t id)
 {
     /* [EL3] acquire: the seat as its last owner left it; pairs with seat_release(). */
-    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acq_rel) & bit_of(id)) != 0;
+    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acquire) & bit_of(id)) != 0;
 }
 
 static void seat_release(weir_atomic_u64 *map, uint32_t id)

@@ -198,8 +198,46 @@ static void runs_dry(uint32_t id)
     rig_worker_end();
 }
 
+/* Straight to what a search ends with: the announcement, and the count of those who are announced. */
+static void counts1(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    idle_announce(&rt->idle, 1, false);
+    runtime_check_rest(rt);
+    MODEL_ASSERT(elastic_sleep(w) == REST_WOKEN);
+    MODEL_ASSERT(worker_search_woken(w) == NULL);
+    rig_worker_end();
+}
+
 static void runs_dry1(void) { runs_dry(1); }
 static void runs_dry2(void) { runs_dry(2); }
+
+/* --- a worker that comes while another one parks ----------------------------------------------------------------- */
+
+static void setup_arrival(void)
+{
+    rt = rig_create(2, 4, 2, 0);
+}
+
+static void parker(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    worker_run_chain(w, worker_search(w));
+    rig_worker_end();
+}
+
+/* Leaves the table and enters it again; then one push, and a leaf until the other worker has run it. */
+static void arrive_and_push(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    MODEL_ASSERT(table_remove(w));
+    rcu_flush();
+    MODEL_ASSERT(table_add(w));
+    rig_job_init(&job[0], 5);
+    weir_push(worker_public(w), &job[0].task);
+    rig_job_await(&job[0]);
+    rig_worker_end();
+}
 
 /* --- one seat, one thread after the other ------------------------------------------------------------------------ */
 
@@ -375,7 +413,11 @@ static const struct model_client clients[] = {
     {.name = "leave_against_rest", .setup = setup_drain_and_leaver, .check = check_dropped, .pct = true,
      .executions = 20000, .timeouts = 2, .leaks_ok = true, .thread = {runner, runs_dry1, runs_dry2}},
     {.name = "call_against_rest", .setup = setup_drain_and_call, .check = check_dropped, .pct = true,
-     .executions = 20000, .leaks_ok = true, .thread = {runner_that_blocks, runs_dry1, third}},
+     .executions = 20000, .leaks_ok = true, .thread = {runner_that_blocks, counts1, third}},
+    {.name = "arrive_against_park", .setup = setup_arrival, .check = check_dropped, .preemptions = 3,
+     .leaks_ok = true, .thread = {parker, arrive_and_push}},
+    {.name = "random_arrive_against_park", .setup = setup_arrival, .check = check_dropped, .pct = true,
+     .executions = 20000, .leaks_ok = true, .thread = {parker, arrive_and_push}},
     {.name = "seat_used_again", .setup = setup_seat, .check = check_dropped, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {starter, starter, called1, called2}},
     {.name = "governor_against_submit", .setup = setup_governor, .pct = true, .executions = 20000, .leaks_ok = true,
