@@ -294,7 +294,8 @@ void strand_begin(struct strand *s, struct worker *w, weir_run *run)
         .edges = run->edges,
         .left = run->left,
         .base = deque_position(&w->dq),
-        .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : 1,
+        /* The worker's loop has just looked, or this is a wait, where nobody looks: then go on, rather than yield for ever. */
+        .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : INJECTOR_INTERVAL,
         .overflow = NODE_NONE,
         .owned = run->scope.owner == worker_public(w) && !run->scope.closed,
     };
