@@ -91,8 +91,8 @@ static inline void range_keep(struct strand *s, struct range *r)
         slab_free(&s->w->slab, r);
 }
 
-/* No memory: the node waits in this strand. Its counter is not in use: the node is ready and has not begun. But a weak edge
- * may lead to a node whose counter still counts, or twice to the same: without memory that is an error. */
+/* No memory: the node waits in this strand. Its counter is not in use: the node is ready and has not begun. But a weak
+ * edge may lead to a node whose counter still counts, or twice to the same: without memory that is an error. */
 static COLD void set_aside(struct strand *s, uint32_t v)
 {
     if ((s->nodes[v].info & INFO_ENTERED) != 0) {
@@ -294,7 +294,7 @@ void strand_begin(struct strand *s, struct worker *w, weir_run *run)
         .edges = run->edges,
         .left = run->left,
         .base = deque_position(&w->dq),
-        /* The worker's loop has just looked, or this is a wait, where nobody looks: then go on, rather than yield for ever. */
+        /* Else this is a wait, where nobody looks at the injector: go on, rather than yield for ever. */
         .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : INJECTOR_INTERVAL,
         .overflow = NODE_NONE,
         .owned = run->scope.owner == worker_public(w) && !run->scope.closed,

@@ -2,9 +2,9 @@
  *
  * client_flow.c - whole flows and whole pipelines: a producer, and a worker that runs what there is.
  *
- * Threads: thread 0 makes the flow's tasks, as worker 0 or from outside; thread 1 is worker 1. In the pipeline's clients both
- * are workers. Invariants: who uses a datum sees all that the order of the additions put before; a record is one task at a
- * time; items pass serial stages one at a time and in order.
+ * Threads: thread 0 makes the flow's tasks, as worker 0 or from outside; thread 1 is worker 1. In the pipeline's
+ * clients both are workers. Invariants: who uses a datum sees all that the order of the additions put before; a record
+ * is one task at a time; items pass serial stages one at a time and in order.
  */
 #include <errno.h>
 
@@ -72,7 +72,7 @@ static void read_one(int i)
     MODEL_ASSERT(put(reads, &seen[i], WEIR_IN, WEIR_FOREVER) == 0);
 }
 
-/* --- who makes them, and who runs them ------------------------------------------------------------------------------ */
+/* --- who makes them, and who runs them ---------------------------------------------------------------------------- */
 
 static void flow_begin(void)
 {
@@ -188,7 +188,7 @@ static void writes_and_reads_on_worker(void)
     rig_worker_end();
 }
 
-/* --- references -------------------------------------------------------------------------------------------------- */
+/* --- references --------------------------------------------------------------------------------------------------- */
 
 /* The table drops what has ended, and then says nothing of it to the next task: so its work must be seen. */
 static struct flow_task ending;
@@ -214,7 +214,7 @@ static void links(void)
         MODEL_ASSERT(MODEL_READ(datum[0]) == 1);
 }
 
-/* --- pipelines ----------------------------------------------------------------------------------------------------- */
+/* --- pipelines ---------------------------------------------------------------------------------------------------- */
 
 static int made, used_in_order; /* payload: of the serial stages */
 static int items[TASKS];

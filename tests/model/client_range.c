@@ -2,8 +2,8 @@
  *
  * client_range.c - loops: two workers share a range, and stop it.
  *
- * Threads: thread 0 begins the loop as worker 0, thread 1 takes a part of it as worker 1. Invariants: each index at most once;
- * all of them, or the first error; all that the leaves did is the caller's.
+ * Threads: thread 0 begins the loop as worker 0, thread 1 takes a part of it as worker 1. Invariants: each index at
+ * most once; all of them, or the first error; all that the leaves did is the caller's.
  */
 #include <errno.h>
 

@@ -25,7 +25,7 @@ static int did[NODES];       /* node i's result: payload */
 static weir_atomic_u32 runs[NODES];
 static FILE *nowhere;        /* opened once: outlives all executions */
 
-/* --- nodes ------------------------------------------------------------------------------------------------------ */
+/* --- nodes -------------------------------------------------------------------------------------------------------- */
 
 /* Leaves its result, on which nobody but its successors may look. */
 static int work(weir_worker *w, void *arg)
@@ -93,7 +93,7 @@ static int spawns_nothing(weir_worker *w, void *arg, weir_scope *children)
     return work(w, arg);
 }
 
-/* --- graphs ----------------------------------------------------------------------------------------------------- */
+/* --- graphs ------------------------------------------------------------------------------------------------------- */
 
 static weir_node_spec spec(uint32_t i, weir_node_kind kind)
 {
@@ -446,7 +446,7 @@ static void run_then_free(void)
     rig_worker_end();
 }
 
-/* --- who frees what others use -------------------------------------------------------------------------------------- */
+/* --- who frees what others use ------------------------------------------------------------------------------------ */
 
 static void uses_setup(void)
 {
@@ -493,7 +493,7 @@ static void nothing_check(void)
     rig_drop(rt);
 }
 
-/* --- whole runs ----------------------------------------------------------------------------------------------------- */
+/* --- whole runs --------------------------------------------------------------------------------------------------- */
 
 static int result[2];
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * stress_graph.c - random graphs, flows and pipelines on runtimes of many shapes: order, each node once, equal to serial.
+ * stress_graph.c - random graphs, flows and pipelines on runtimes of many shapes: order, each node once, as in serial
+ * order.
  *
- * Two players draw their pieces from the seed and play them on one runtime at once, from outside or as a task. What one node
- * leaves for the next is plain memory, so that a sanitizer sees a missing order, too. Runs are cancelled, fail, overlap, and
- * share semaphores. A watchdog ends the program when nothing moves for HANG_LIMIT.
+ * Two players draw their pieces from the seed and play them on one runtime at once, from outside or as a task. What one
+ * node leaves for the next is plain memory, so that a sanitizer sees a missing order, too. Runs are cancelled, fail,
+ * overlap, and share semaphores. A watchdog ends the program when nothing moves for HANG_LIMIT.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -82,7 +83,7 @@ static void dawdle(uint64_t salt)
             continue;
 }
 
-/* --- graphs --------------------------------------------------------------------------------------------------------- */
+/* --- graphs ------------------------------------------------------------------------------------------------------- */
 
 struct dag;
 
@@ -390,7 +391,7 @@ static void play_graph(struct rng *rng)
     free_dag(d);
 }
 
-/* --- flows ---------------------------------------------------------------------------------------------------------- */
+/* --- flows -------------------------------------------------------------------------------------------------------- */
 
 struct deed {
     uint64_t *data;
@@ -474,7 +475,7 @@ static void play_flow(struct rng *rng)
     free(deed);
 }
 
-/* --- pipelines ------------------------------------------------------------------------------------------------------ */
+/* --- pipelines ---------------------------------------------------------------------------------------------------- */
 
 struct piece {
     uint64_t number;
@@ -544,7 +545,7 @@ static void play_pipeline(struct rng *rng)
     free(pieces);
 }
 
-/* --- players -------------------------------------------------------------------------------------------------------- */
+/* --- players ------------------------------------------------------------------------------------------------------ */
 
 struct player {
     pthread_t thread;
