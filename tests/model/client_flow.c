@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "par/flow_table.h"
+#include "par/dataflow.h"
 #include "par/pipeline.h"
 #include "rig.h"
 
@@ -188,32 +188,6 @@ static void writes_and_reads_on_worker(void)
     rig_worker_end();
 }
 
-/* --- references --------------------------------------------------------------------------------------------------- */
-
-/* The table drops what has ended, and then says nothing of it to the next task: so its work must be seen. */
-static struct flow_task ending;
-
-static void ends(void)
-{
-    MODEL_WRITE(datum[0], 1);
-    MODEL_ASSERT(flow_close(&ending) == NULL || model_tag() == 1);
-}
-
-static void looks(void)
-{
-    struct flow_ref ref = {&ending, 0};
-    if (!flow_ref_lives(ref))
-        MODEL_ASSERT(MODEL_READ(datum[0]) == 1);
-}
-
-/* Linked too late at the second look: the first has seen it alive. */
-static void links(void)
-{
-    static struct flow_task after;
-    if (!flow_link(&ending, &after.edge[0], &after))
-        MODEL_ASSERT(MODEL_READ(datum[0]) == 1);
-}
-
 /* --- pipelines ---------------------------------------------------------------------------------------------------- */
 
 static int made, used_in_order; /* payload: of the serial stages */
@@ -324,8 +298,6 @@ static void pipe_fails_check(void)
     .leaks_ok = true, .pct = true, .executions = most, .spurious_cas = 1, .spurious_wake = 1, .timeouts = 1, \
     .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
-    {.name = "reference_against_end", .thread = {ends, looks}},
-    {.name = "link_against_end", .tag = 1, .spurious_cas = 1, .thread = {ends, links}},
     RANDOM("write_read_write_outside", 3, 3000, flow_begin, end_nothing, write_read_write_outside, server),
     RANDOM("one_record_outside", 3, 3000, flow_begin, end_nothing, one_record_outside, server),
     RANDOM("two_records_outside", 3, 3000, flow_begin, end_nothing, two_records_outside, server),
