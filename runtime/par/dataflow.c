@@ -137,7 +137,7 @@ static int sleep_for_room(weir_flow *f, uint64_t deadline)
 {
     void *none = NULL;
     /* relaxed: the mark carries nothing; [DF3] orders the record that takes its place */
-    if (!atom_cas(&f->freed, &none, (void *)FLOW_SLEEPS, memory_order_relaxed, memory_order_relaxed))
+    if (!atom_cas_weak(&f->freed, &none, (void *)FLOW_SLEEPS, memory_order_relaxed, memory_order_relaxed))
         return 0;
     while (atom_load(&f->freed, memory_order_relaxed) == FLOW_SLEEPS) /* relaxed: records_take() acquires */
         if (os_futex_wait((weir_atomic_u32 *)(void *)&f->freed, 1, deadline) == -ETIMEDOUT)

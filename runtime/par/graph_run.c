@@ -13,6 +13,8 @@
  */
 #include "par/graph.h"
 
+#include <errno.h>
+
 #include "obs/probes.h"
 
 #define SUPPLY (1u << 16)  /* completions that a strand takes at once */
@@ -89,9 +91,14 @@ static inline void range_keep(struct strand *s, struct range *r)
         slab_free(&s->w->slab, r);
 }
 
-/* No memory: the node waits in this strand. Its counter is not in use: the node is ready and has not begun. */
+/* No memory: the node waits in this strand. Its counter is not in use: the node is ready and has not begun. But a weak
+ * edge may lead to a node whose counter still counts, or twice to the same: without memory that is an error. */
 static COLD void set_aside(struct strand *s, uint32_t v)
 {
+    if ((s->nodes[v].info & INFO_ENTERED) != 0) {
+        run_fail(s->run, v, -ENOMEM);
+        return;
+    }
     atom_store(&s->left[v], s->overflow, memory_order_relaxed); /* relaxed: of this strand until the node begins */
     s->overflow = v;
 }
@@ -287,7 +294,8 @@ void strand_begin(struct strand *s, struct worker *w, weir_run *run)
         .edges = run->edges,
         .left = run->left,
         .base = deque_position(&w->dq),
-        .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : 1,
+        /* Else this is a wait, where nobody looks at the injector: go on, rather than yield for ever. */
+        .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : INJECTOR_INTERVAL,
         .overflow = NODE_NONE,
         .owned = run->scope.owner == worker_public(w) && !run->scope.closed,
     };
@@ -337,8 +345,10 @@ static bool go_through(struct strand *s, struct range *r)
         s->mine = r;
         strand_owe(s);
         weir_push(worker_public(s->w), &r->task);
-        if (run_chain(s, v))
+        if (run_chain(s, v)) {
+            s->mine = NULL; /* what was set aside runs without it, so it may not hold back arrivals */
             return true;
+        }
         weir_task *other = NULL;
         struct range *again = take_back(s, &other);
         if (again == r)

@@ -306,8 +306,8 @@ int weir_run_wait(weir_run *run, uint64_t deadline)
         if (worker_self() != NULL)
             return -EDEADLK;
         /* relaxed: the mark carries nothing; futex and CAS agree on the word's value */
-        if (busy == RUN_BUSY && !atom_cas(&run->busy, &busy, (uint32_t)RUN_AWAITED, memory_order_relaxed,
-                                          memory_order_relaxed))
+        if (busy == RUN_BUSY && !atom_cas_weak(&run->busy, &busy, (uint32_t)RUN_AWAITED, memory_order_relaxed,
+                                               memory_order_relaxed))
             continue;
         if (os_futex_wait(&run->busy, RUN_AWAITED, deadline) == -ETIMEDOUT)
             /* [GR4] acquire: as above. */

@@ -795,3 +795,53 @@ Test(graph, dot_shows_names_kinds_and_times)
     drop(g, r);
     stop(rt);
 }
+
+/* --- a run that is waited for by the only worker there is ----------------------------------------------------------- */
+
+static weir_task from_outside;
+static weir_runtime *only;
+
+static weir_task *nothing_to_do(weir_worker *w, weir_task *t)
+{
+    (void)w, (void)t;
+    return NULL;
+}
+
+static void *submits(void *arg)
+{
+    (void)arg;
+    weir_task_init(&from_outside, nothing_to_do);
+    return (void *)(intptr_t)weir_submit(only, &from_outside, WEIR_BLOCK, WEIR_FOREVER);
+}
+
+static int beside_a_submit;
+
+static void run_beside_a_submit(weir_worker *w, void *run)
+{
+    pthread_t other;
+    void *r = NULL;
+    (void)w;
+    if (pthread_create(&other, NULL, submits, NULL) != 0 || pthread_join(other, &r) != 0 || r != NULL)
+        beside_a_submit = -EAGAIN;
+    else
+        beside_a_submit = weir_run_n(only, run, 3);
+}
+
+Test(graph, a_run_on_a_worker_ends_although_outside_work_waits)
+{
+    weir_atomic_u32 visits = {0};
+    weir_graph *g = graph();
+    weir_node n[500];
+    only = start(1);
+    for (int i = 0; i < 500; i++) {
+        n[i] = node(g, count, &visits);
+        if (i > 0)
+            OK(weir_graph_precede(g, n[i - 1], n[i]));
+    }
+    weir_run *run = frozen_run(g, 0);
+    OK(weir_call(only, run_beside_a_submit, run));
+    OK(beside_a_submit);
+    cr_assert_eq(get(&visits), 1500);
+    drop(g, run);
+    stop(only);
+}
