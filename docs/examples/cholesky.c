@@ -5,10 +5,10 @@
  * usage: cholesky [-n ORDER] [-t TILE] [-r ROUNDS] [-p WORKERS] [-g]
  *
  * All ways run the same kernels on the same tiles (cholesky_tiles.h) and take turns, ROUNDS times each. The first
- * result of each way is verified whole, by ||A - L * L^T|| / ||A|| in Frobenius norms; later ones are equal to it bit by
- * bit, because what is subtracted from a tile is so in a fixed order. A table of times follows; the runtime, the flow
- * and the team of OpenMP are there before the clock starts. With -g the graph is printed in DOT instead, coloured by
- * time. Exit status: 0, 1 (a result is wrong, or something failed), 2 (bad option).
+ * result of each way is verified whole, by ||A - L * L^T|| / ||A|| in Frobenius norms; later ones are equal to it bit
+ * by bit, because what is subtracted from a tile is so in a fixed order. A table of times follows; the runtime, the
+ * flow and the team of OpenMP are there before the clock starts. With -g the graph is printed in DOT instead, coloured
+ * by time. Exit status: 0, 1 (a result is wrong, or something failed), 2 (bad option).
  */
 #include "cholesky_omp.h"
 #include "cholesky_tiles.h"
