@@ -3,9 +3,9 @@
  * graph_freeze.c - checks a graph and lays it out: topological order, rows of successors, the sources.
  *
  * Threads: the builder.
- * Invariants: in a graph that is not frozen `row`, `strong` and INFO_ENTERED of all nodes are 0; a freeze that fails
- * makes them so again, and has written nothing else of the graph. Nodes that were added in an order that suits keep it:
- * then nothing is moved, and edges that were added row by row are copied as they are.
+ * Invariants: in a graph that is not frozen `row`, `strong`, INFO_ENTERED and INFO_FOLLOWS of all nodes are 0; a freeze
+ * that fails makes them so again, puts edges back that it has laid out in place, and has written nothing else of the
+ * graph. Nodes that were added in an order that suits keep it. If the edges came row by row, too, one pass does it all.
  * Source: topological order after Kahn (CACM 1962), newest first, so that a chain of successors stays together.
  */
 #include <errno.h>
@@ -93,7 +93,7 @@ static void forget_degrees(struct freeze *f)
     for (uint32_t i = 0; i <= f->n; i++) {
         f->nodes[i].row = 0;
         f->nodes[i].strong = 0;
-        f->nodes[i].info &= i < f->n ? ~INFO_ENTERED : 0;
+        f->nodes[i].info &= i < f->n ? ~(INFO_ENTERED | INFO_FOLLOWS) : 0;
     }
 }
 
@@ -112,7 +112,11 @@ static bool long_row_has_double(struct freeze *f, const uint32_t *row, uint32_t 
 static bool row_has_double(struct freeze *f, uint32_t node, uint32_t *twice)
 {
     const uint32_t *row = f->edges + f->nodes[node].row;
-    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row;
+    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row, rising = 1;
+    while (rising < length && row[rising] > row[rising - 1])
+        rising++;
+    if (rising >= length)
+        return false;
     if (length > SMALL_ROW)
         return long_row_has_double(f, row, length, node + 1, twice);
     for (uint32_t i = 1; i < length; i++)
@@ -228,30 +232,42 @@ static void sort_by_priority(const struct freeze *f, uint32_t *row, uint32_t len
     memset(f->scratch, 0, words(length)); /* no marks */
 }
 
-/* Marks the edges that make their target ready by themselves and puts them last in their row: they are one range. */
+/* Puts the direct edges of a row last: they are one range. */
+static void direct_last(const struct freeze *f, uint32_t *row, uint32_t length)
+{
+    uint32_t *room = f->scratch, direct = 0; /* a row has no doubles, so no more than n edges */
+    for (uint32_t i = 0; i < length; i++)
+        if (row[i] & EDGE_DIRECT)
+            room[direct++] = row[i];
+        else
+            row[i - direct] = row[i];
+    memcpy(row + length - direct, room, words(direct));
+}
+
+/* Whether a plain node has no edge but a direct one to the next record. */
+static bool follows(const struct freeze *f, uint32_t node)
+{
+    const struct node *n = &f->nodes[node];
+    return n[1].row - n->row == 1 && f->edges[n->row] == ((node + 1) | EDGE_DIRECT) && (n->info & INFO_SPECIAL) == 0;
+}
+
+/* Marks the edges that make their target ready by themselves. */
 static void mark_row(struct freeze *f, uint32_t node)
 {
     uint32_t *row = f->edges + f->nodes[node].row;
-    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row, counted = 0, direct = 0;
+    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row, direct = 0;
     for (uint32_t i = 0; i < length; i++) {
         if (f->nodes[row[i]].strong == 1) {
             row[i] |= EDGE_DIRECT;
             direct++;
-        } else {
-            counted++;
         }
     }
-    if (f->g->ranked) {
+    if (f->g->ranked)
         sort_by_priority(f, row, length);
-    } else if (counted != 0 && direct != 0) {
-        uint32_t *room = f->scratch, k = 0; /* a row has no doubles, so no more than n edges */
-        for (uint32_t i = 0; i < length; i++)
-            if (row[i] & EDGE_DIRECT)
-                room[k++] = row[i];
-            else
-                row[i - k] = row[i];
-        memcpy(row + counted, room, words(direct));
-    }
+    else if (direct != 0 && direct != length)
+        direct_last(f, row, length);
+    if (follows(f, node))
+        f->nodes[node].info |= INFO_FOLLOWS;
 }
 
 /* The last pass: doubles, marks, and the sources as a row of their own. */
@@ -303,16 +319,131 @@ static int reorder(struct freeze *f)
     return 0;
 }
 
+/* A layout that needs memory of its own for the edges. */
 static int lay_out(struct freeze *f)
 {
     f->edges = os_alloc(edges_bytes(f->m, f->n), CACHE_LINE);
-    f->scratch = os_alloc(words(f->n) + sizeof *f->scratch, CACHE_LINE);
-    if (f->edges == NULL || f->scratch == NULL)
+    if (f->edges == NULL)
         return -ENOMEM;
     count_degrees(f);
     fill_rows(f);
     int r = f->forward ? 0 : reorder(f);
     return r != 0 ? r : finish_rows(f);
+}
+
+/* --- in place ------------------------------------------------------------------------------------------------- */
+
+/* Whether every edge leads forward from a plain row that is not before the last one's. */
+static bool is_in_order(const struct freeze *f)
+{
+    uint32_t last = 0;
+    bool in_order = !f->g->weak && !f->g->ranked;
+    for (uint32_t i = 0; i < f->m && in_order; i++) {
+        in_order = (f->raw[i].from >= last) & (f->raw[i].to > f->raw[i].from);
+        last = f->raw[i].from;
+    }
+    return in_order;
+}
+
+/* Nodes up to v have their rows; v's predecessors have all been counted, since they come before it. `incoming`: v's
+ * `row` until now, the last edge that leads there. */
+static inline void enter_row(struct freeze *f, uint32_t v, uint32_t begin, uint32_t *direct)
+{
+    struct node *n = &f->nodes[v];
+    uint32_t incoming = n->row;
+    n->row = begin;
+    if (n->strong == 0)
+        f->sources++;
+    if (n->strong != 1)
+        return;
+    f->edges[incoming] |= EDGE_DIRECT;
+    ++*direct;
+    if (incoming == begin - 1 && n[-1].row == incoming && (n[-1].info & INFO_SPECIAL) == 0)
+        n[-1].info |= INFO_FOLLOWS;
+}
+
+/* Whether `to` is in a row already, or perhaps: that of a row that doesn't rise and is long. */
+static bool may_be_in_row(const struct freeze *f, uint32_t begin, uint32_t end, uint32_t to)
+{
+    if (end - begin > SMALL_ROW)
+        return true;
+    while (begin < end)
+        if (f->edges[begin++] == to)
+            return true;
+    return false;
+}
+
+/* Undoes rows_in_place(): the first m edges, of the rows up to node `last`. */
+static void raw_again(struct freeze *f, uint32_t last, uint32_t m)
+{
+    for (uint32_t v = last + 1; v-- > 0;)
+        for (; m > f->nodes[v].row; m--) /* from behind: an edge is read before its place is written */
+            f->raw[m - 1] = (struct raw_edge){v, f->edges[m - 1] & EDGE_TARGET};
+    forget_degrees(f);
+}
+
+/* Lays out the rows in the memory of the edges as they were added: the one pass. False: nothing was done. */
+static bool rows_in_place(struct freeze *f, uint32_t *direct)
+{
+    uint32_t v = 0, begin = 0, last = 0;
+    enter_row(f, 0, 0, direct);
+    for (uint32_t i = 0; i < f->m; i++) {
+        struct raw_edge e = f->raw[i];
+        if (e.from != v) {
+            while (v != e.from)
+                enter_row(f, ++v, i, direct);
+            begin = i;
+        } else if (UNLIKELY(e.to <= last) && may_be_in_row(f, begin, i, e.to)) {
+            raw_again(f, v, i);
+            f->raw[i] = e;
+            return false;
+        }
+        last = e.to;
+        f->edges[i] = e.to;
+        f->nodes[e.to].strong++;
+        f->nodes[e.to].row = i;
+    }
+    while (++v < f->n)
+        enter_row(f, v, f->m, direct);
+    f->nodes[f->n].row = f->m;
+    return true;
+}
+
+static void list_sources(struct freeze *f)
+{
+    uint32_t *at = f->edges + f->m, left = f->sources;
+    for (uint32_t i = 0; left != 0; i++) {
+        if (f->nodes[i].strong == 0) {
+            *at++ = i | EDGE_DIRECT;
+            left--;
+        }
+    }
+}
+
+/* The layout without a copy of the edges. -EAGAIN: it does not suit this graph; nothing was done, as with -ENOMEM. */
+static int lay_out_in_place(struct freeze *f)
+{
+    uint32_t direct = 0;
+    if (f->n == 0 || f->m == 0 || !is_in_order(f))
+        return -EAGAIN;
+    f->edges = (uint32_t *)f->raw;
+    if (!rows_in_place(f, &direct)) {
+        f->edges = NULL;
+        f->sources = 0;
+        return -EAGAIN;
+    }
+    uint32_t *edges = os_resize(f->raw, f->g->raw.room * sizeof *f->raw, edges_bytes(f->m, f->n), CACHE_LINE);
+    if (edges == NULL) {
+        raw_again(f, f->n - 1, f->m);
+        f->edges = NULL;
+        return -ENOMEM;
+    }
+    f->g->raw = (struct vector){NULL, 0, 0};
+    f->edges = edges;
+    for (uint32_t i = 0; direct != 0 && direct != f->m && i < f->n; i++)
+        direct_last(f, edges + f->nodes[i].row, f->nodes[i + 1].row - f->nodes[i].row);
+    list_sources(f);
+    return 0;
 }
 
 int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
@@ -327,7 +458,10 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
                        .m = (uint32_t)g->raw.count, .fault = fault};
     if (fault != NULL)
         fault->count = 0;
-    int r = lay_out(&f);
+    f.scratch = os_alloc(words(f.n) + sizeof *f.scratch, CACHE_LINE); /* mostly untouched */
+    int r = f.scratch == NULL ? -ENOMEM : lay_out_in_place(&f);
+    if (r == -EAGAIN)
+        r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);
     if (r != 0) {
         forget_degrees(&f);
