@@ -18,7 +18,7 @@ struct flow_task;
 /* One predecessor of a task: in the predecessor's list, in the successor's memory. */
 struct flow_edge {
     struct flow_edge *next;
-    struct flow_task *task; /* the successor */
+    struct flow_task *task; /* the successor; the predecessor, until it is linked */
 };
 
 struct flow_block {
@@ -27,7 +27,7 @@ struct flow_block {
 };
 
 struct flow_task {
-    weir_task task;           /* owes a completion per edge, and one to who adds it; member of the flow's scope */
+    weir_task task;           /* owed a completion by each predecessor; member of the flow's scope */
     weir_node_fn *fn;
     void *arg;
     weir_atomic_ptr after;    /* edges to successors; FLOW_CLOSED: the task has ended */
