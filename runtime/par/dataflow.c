@@ -68,10 +68,17 @@ static struct flow_edge *close_here(struct flow_task *t)
     return e;
 }
 
-/* One predecessor of t has ended. Returns t if it was the last. */
-static weir_task *release_one(weir_task *t)
+bool flow_link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n)
 {
-    if (state_owed(t) != 1)
+    uint32_t ended = 0;
+    for (uint32_t i = 0; i < n; i++)
+        ended += !flow_link(edge[i].task, &edge[i], t);
+    return ended != 0 && state_was_last(state_pay(&t->task, ended), ended);
+}
+
+weir_task *flow_release(weir_task *t)
+{
+    if (state_owed(t) != 1) /* [TS2] acquire: the others' work, if we are the last */
         return weir_release(t);
     /* relaxed, both: nobody else owes t anything, so nobody else writes the word, and t is ours */
     atom_store(&t->state, atom_load(&t->state, memory_order_relaxed) & UINT32_MAX, memory_order_relaxed);
@@ -120,7 +127,7 @@ static weir_task *flow_finish(weir_worker *w, weir_flow *f, struct flow_task *t)
         record_free(f, t);
     while (e != NULL) {
         struct flow_edge *rest = e->next; /* the edge is its task's, which may end once it is released */
-        weir_task *ready = release_one(&e->task->task);
+        weir_task *ready = flow_release(&e->task->task);
         if (ready != NULL && next != NULL)
             weir_push(w, next);
         next = ready != NULL ? ready : next;
@@ -264,16 +271,6 @@ static struct flow_edge *add_dep(weir_flow *f, struct flow_edge *edge, struct fl
     return edge;
 }
 
-/* Puts t behind its n predecessors, each of which owes it one completion from the start. True: all have ended, t is ready;
- * if not, it may have run already. */
-static bool link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n)
-{
-    uint32_t ended = 0;
-    for (uint32_t i = 0; i < n; i++)
-        ended += !flow_link(edge[i].task, &edge[i], t);
-    return ended != 0 && state_was_last(state_pay(&t->task, ended), ended);
-}
-
 /* The runtime takes no more: what would run now ends here, without having begun. */
 static void end_unrun(weir_flow *f, struct flow_task *t)
 {
@@ -355,7 +352,7 @@ int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, cons
         end = add_dep(f, end, t, e, deps[i].access);
     }
     task_init(f, t, fn, arg, (uint32_t)(end - edges));
-    return end == edges || link_all(t, edges, (uint32_t)(end - edges)) ? make_runnable(f, rt, t) : 0;
+    return end == edges || flow_link_all(t, edges, (uint32_t)(end - edges)) ? make_runnable(f, rt, t) : 0;
 }
 
 weir_runtime *flow_handle(const weir_flow *f)

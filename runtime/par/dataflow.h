@@ -46,6 +46,12 @@ bool flow_link(struct flow_task *before, struct flow_edge *e, struct flow_task *
 /* Finisher: no more successors. Returns those that there are. */
 struct flow_edge *flow_close(struct flow_task *t) MUST_USE;
 
+/* Producer: puts t behind its n predecessors, each of which owes it one completion from the start. True: all have ended,
+ * t is ready; if not, it may have run already. */
+bool flow_link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n) MUST_USE;
+/* Finisher: one predecessor of t has ended. Returns t if it was the last. */
+weir_task *flow_release(weir_task *t) MUST_USE;
+
 /* Whether the calling thread is the flow's producer. */
 bool flow_is_producer(const weir_flow *f);
 weir_runtime *flow_handle(const weir_flow *f);
