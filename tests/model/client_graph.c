@@ -116,6 +116,7 @@ static void producer(void)
 {
     for (int i = 0; i < 2; i++)
         after.edge[i].task = &before[i];
+    MODEL_WRITE(payload[2], 1); /* stands for the edges */
     if (flow_link_all(&after, after.edge, 2))
         successor_runs();
 }
@@ -124,6 +125,8 @@ static void finish(int i)
 {
     MODEL_WRITE(payload[i], 1);
     struct flow_edge *e = flow_close(&before[i]);
+    if (e != NULL)
+        MODEL_ASSERT(MODEL_READ(payload[2]) == 1);
     if (e != NULL && flow_release(&e->task->task) != NULL)
         successor_runs();
 }
