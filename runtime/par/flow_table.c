@@ -171,14 +171,18 @@ static int grow(struct flow_table *t, uint32_t capacity)
     return 0;
 }
 
-/* Drops what is no longer needed, and grows if little came of that: the next purge is half a table away, at least. */
+/* Drops what is no longer needed, and doubles if little came of that: the next purge is three eighths of a table away, at
+ * least. */
 static int make_room(struct flow_table *t, uint32_t n)
 {
     uint32_t capacity = t->capacity; /* never smaller */
     purge(t);
-    while (t->used + n > room_of(capacity) / 2)
+    if (t->used + n <= room_of(capacity) / 2)
+        return 0;
+    do
         capacity *= 2;
-    return capacity == t->capacity ? 0 : grow(t, capacity);
+    while (t->used + n > room_of(capacity));
+    return grow(t, capacity);
 }
 
 int flow_table_reserve(struct flow_table *t, uint32_t n)
