@@ -423,8 +423,9 @@ static int count_node(weir_worker *w, void *arg)
     return 0;
 }
 
-/* Builds backwards, so that freezing has to sort; a call that fails is made once more. */
-static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint32_t n, bool *failed)
+/* Builds backwards, so that freezing has to sort, or forwards, so that it lays out in place; a call that fails is made
+ * once more. */
+static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint32_t n, bool forward, bool *failed)
 {
     weir_node *node = calloc(n, sizeof *node);
     weir_run *run = NULL;
@@ -437,12 +438,15 @@ static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint3
         }
         cr_assert_eq(r, 0);
     }
+    uint32_t edges = 0;
     for (uint32_t i = 1; i < n; i++) {
-        while ((r = weir_graph_precede(g, node[i], node[i - 1])) == -ENOMEM) {
-            *failed = true;
-            cr_assert_eq(weir_graph_edge_count(g), i - 1);
+        for (uint32_t to = forward ? i : i - 1; to <= (forward ? i + 1 : i - 1) && to < n; to++, edges++) {
+            while ((r = weir_graph_precede(g, node[forward ? i - 1 : i], node[to])) == -ENOMEM) {
+                *failed = true;
+                cr_assert_eq(weir_graph_edge_count(g), edges);
+            }
+            cr_assert_eq(r, 0);
         }
-        cr_assert_eq(r, 0);
     }
     while ((r = weir_graph_freeze(g, NULL)) == -ENOMEM)
         *failed = true;
@@ -454,9 +458,8 @@ static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint3
     return run;
 }
 
-Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
+static void build_as_long_as_it_fails(bool forward)
 {
-    need_faults();
     weir_runtime *rt = start(2);
     bool failed = true;
     uint64_t nth = 1;
@@ -466,7 +469,7 @@ Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
         failed = false;
         cr_assert_eq(weir_graph_create(&g), 0);
         arm(OS_FAULT_ALLOC, nth);
-        weir_run *run = build_with_faults(g, &visits, 300, &failed);
+        weir_run *run = build_with_faults(g, &visits, 300, forward, &failed);
         disarm(OS_FAULT_ALLOC);
         cr_assert_eq(weir_run_once(rt, run), 0);
         cr_assert_eq(get(&visits), 300);
@@ -475,6 +478,13 @@ Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
     }
     cr_assert_gt(nth, 10);
     stop(rt);
+}
+
+Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
+{
+    need_faults();
+    build_as_long_as_it_fails(false);
+    build_as_long_as_it_fails(true);
 }
 
 
