@@ -107,6 +107,25 @@ static void submit_two_and_end(void)
     rig_end(rt);
 }
 
+/* --- a surplus sleeper that is withdrawn ------------------------------------------------------------------------ */
+
+/* Worker 0 is blocked, and worker 1 is on duty in its place: a surplus when worker 0 comes back. */
+static void setup_surplus(void)
+{
+    setup_leaver();
+    atom_store(&rt->elastic.duty.word, duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT, memory_order_relaxed);
+}
+
+static void comes_back(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    weir_task *t;
+    block_leave(w);
+    while ((t = worker_search(w)) != NULL)
+        worker_run_chain(w, t);
+    rig_worker_end();
+}
+
 /* --- the table -------------------------------------------------------------------------------------------------- */
 
 static void setup_table(void)
@@ -153,6 +172,8 @@ static const struct model_client clients[] = {
      .thread = {worker0, spare, submit_blocker_and_job}},
     {.name = "leave_against_submit", .setup = setup_leaver, .check = check_both_ran, .pct = true, .executions = 20000,
      .timeouts = 2, .leaks_ok = true, .thread = {stayer, leaver, submit_two_and_end}},
+    {.name = "withdrawal_against_a_find", .setup = setup_surplus, .check = check_both_ran, .pct = true, .executions = 20000,
+     .timeouts = 2, .leaks_ok = true, .thread = {comes_back, leaver, submit_two_and_end}},
     {.name = "table_against_sweep", .tag = 3, .setup = setup_table, .check = check_table, .preemptions = 3, .leaks_ok = true,
      .thread = {sweeper, goes_and_comes}},
     {.name = "table_changes_meet", .tag = 2, .setup = setup_table, .check = check_table, .preemptions = 3, .leaks_ok = true,
