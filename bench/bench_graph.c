@@ -180,11 +180,11 @@ CASES(tree, "a binary tree of 2^20 - 1 nodes", 1048575, 65535)
 
 /* --- dataflow --------------------------------------------------------------------------------------------------- */
 
-static void flow(weir_worker *w, struct bench_call *call, bool tree)
+static void flow(weir_worker *w, struct bench_call *call, bool tree, uint32_t live)
 {
     weir_flow *f;
     size_t n = (size_t)call->in->n;
-    must(weir_flow_create(weir_worker_runtime(w), 0, &f));
+    must(weir_flow_create(weir_worker_runtime(w), live, &f));
     for (size_t i = 0; i < n; i++) {
         weir_dep deps[] = {{tree ? &ran[i] : &ran[0], tree ? WEIR_OUT : WEIR_INOUT}, {&ran[(i - 1) / 2], WEIR_IN}};
         must(weir_flow_add(f, count, &ran[i], deps, tree && i > 0 ? 2 : 1, WEIR_FOREVER));
@@ -194,12 +194,17 @@ static void flow(weir_worker *w, struct bench_call *call, bool tree)
 
 static void flow_chain(weir_worker *w, void *call)
 {
-    flow(w, call, false);
+    flow(w, call, false, 0);
 }
 
 static void flow_tree(weir_worker *w, void *call)
 {
-    flow(w, call, true);
+    flow(w, call, true, 0);
+}
+
+static void flow_live(weir_worker *w, void *call)
+{
+    flow(w, call, true, (uint32_t)((struct bench_call *)call)->in->n);
 }
 
 const struct bench_case bench_flow_chain = {
@@ -211,5 +216,12 @@ const struct bench_case bench_flow_chain = {
 const struct bench_case bench_flow_tree = {
     .name = "flow_tree", .what = "2^20 - 1 dataflow tasks, a binary tree", .op = "task",
     .full = {1048575, 1048575, 1048575}, .small = {65535, 65535, 65535}, .serial = run_serial, .weir = flow_tree,
+    .setup = setup, .check = all_ran, .teardown = teardown,
+};
+
+/* With one worker none begins before all are there. */
+const struct bench_case bench_flow_live = {
+    .name = "flow_live", .what = "2^18 - 1 dataflow tasks in a binary tree, all alive at once", .op = "task",
+    .full = {262143, 262143, 262143}, .small = {16383, 16383, 16383}, .serial = run_serial, .weir = flow_live,
     .setup = setup, .check = all_ran, .teardown = teardown,
 };

@@ -167,6 +167,13 @@ static peer_run_fn *find_run(const struct peer *peer, const char *bench)
     return NULL;
 }
 
+static peer_run_fn *find_prepare(const struct peer *peer, const char *bench)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s/prepare", bench);
+    return find_run(peer, name);
+}
+
 static void enter(struct field *f, const struct peer *peer, peer_run_fn *run, unsigned workers, bool small)
 {
     if (f->n == CONTESTANTS_MAX)
@@ -175,6 +182,7 @@ static void enter(struct field *f, const struct peer *peer, peer_run_fn *run, un
     memset(k, 0, sizeof *k);
     k->peer = peer;
     k->run = run;
+    k->prepare = run != NULL && peer->cases != NULL ? find_prepare(peer, f->c->name) : NULL;
     k->workers = workers;
     k->size = small ? &f->c->small : &f->c->full;
     k->memory = -1.0;
@@ -249,6 +257,15 @@ static void set_up(const struct bench_case *c, const struct contestant *k, struc
         c->setup(in, k->size);
 }
 
+/* What only this contestant needs, with its threads up. */
+static void prepare(const struct bench_case *c, const struct contestant *k, struct bench_input *in)
+{
+    if (k->run == NULL && c->setup_weir != NULL)
+        c->setup_weir(in);
+    if (k->prepare != NULL)
+        (void)k->prepare(k->state, in);
+}
+
 /* --- memory ---------------------------------------------------------------------------------------------------- */
 
 /* A figure in KiB from /proc/self/status, in bytes. */
@@ -285,8 +302,7 @@ static double measure_memory(const struct bench_case *c, struct contestant *k)
     begin(k);
     reset_peak();
     double before = status_bytes("VmRSS:");
-    if (k->run == NULL && c->setup_weir != NULL)
-        c->setup_weir(&in);
+    prepare(c, k, &in);
     run_once(c, k, &in, 0);
     if (k->peer->memory != NULL)
         return k->peer->memory(k->state);
@@ -340,9 +356,8 @@ void bench_run_case(const struct bench_case *c, const struct bench_options *o)
         for (unsigned i = 0; i < f.n; i++) {
             struct contestant *k = &f.list[i];
             set_up(c, k, &in);
-            if (k->run == NULL && c->setup_weir != NULL)
-                c->setup_weir(&in);
             begin(k);
+            prepare(c, k, &in);
             run_once(c, k, &in, round);
         }
     }

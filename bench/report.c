@@ -133,8 +133,11 @@ static void json_case(const struct bench_case *c, const struct contestant *list,
             ratios(k, one, runs, v);
             print_json(c->name, name, k->workers, "over_one_worker", "ratio", v, runs);
         }
-        if (k->memory >= 0)
+        if (k->memory >= 0) {
+            double per_op = k->memory / k->size->ops;
             print_json(c->name, name, k->workers, "memory", "bytes", &k->memory, 1);
+            print_json(c->name, name, k->workers, "memory_per_op", "bytes", &per_op, 1);
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 struct contestant {
     const struct peer *peer;
     peer_run_fn *run; /* NULL: the benchmark's weir function, entered with weir_call */
+    peer_run_fn *prepare; /* untimed, before each run; or NULL */
     unsigned workers;
     const struct bench_size *size;
     void *state;

@@ -33,7 +33,7 @@ struct bench_input {
 typedef double peer_run_fn(void *state, const struct bench_input *in);
 
 struct peer_case {
-    const char *bench; /* name of the benchmark; NULL ends the table */
+    const char *bench; /* name of the benchmark, or NAME/prepare: run before each run of NAME, untimed; NULL: the end */
     peer_run_fn *run;
 };
 

@@ -31,7 +31,7 @@ typedef struct weir_dep {
 } weir_dep;
 
 #define WEIR_FLOW_LIVE_MAX (1u << 24) /* tasks alive at once in one flow */
-#define WEIR_FLOW_LIVE_DEFAULT 16384u /* 2 MiB of records */
+#define WEIR_FLOW_LIVE_DEFAULT 4096u /* 512 KiB of records: they and the table of addresses stay in a second-level cache */
 
 /*
  * A stream of tasks on `rt`. live: how many tasks may be there at once, begun or not, 1 to WEIR_FLOW_LIVE_MAX; 0: the default.

@@ -173,8 +173,9 @@ WEIR_API int weir_run_start(weir_runtime *rt, weir_run *r, const weir_run_how *h
  */
 WEIR_API int weir_run_wait(weir_run *r, uint64_t deadline);
 /*
- * Runs and waits, on a worker or outside. A worker meanwhile runs work of this run only. Returns the run's result, or an
- * error of weir_run_start; -EDEADLK on a worker of another runtime.
+ * Runs and waits, on a worker or outside. A worker meanwhile runs work of this run only, and nodes of other runs that had
+ * waited for a semaphore which this one gave back. Returns the run's result, or an error of weir_run_start; -EDEADLK on a
+ * worker of another runtime.
  */
 WEIR_API int weir_run_to_end(weir_runtime *rt, weir_run *r, const weir_run_how *how);
 /* Stops what has not begun. The run ends with -ECANCELED unless it has an error. Nothing happens to a run that is not

@@ -213,20 +213,22 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) & ~(to - 1);
 }
 
-#define HUGE_MIN ((size_t)4 << 20) /* bytes: from here on a mapping asks for huge pages */
+#define HUGE_MIN ((size_t)4 << 20)  /* bytes: from here on a mapping asks for huge pages */
+#define HUGE_PAGE ((size_t)2 << 20) /* bytes: what a large mapping is aligned to, so that huge pages fit and move whole */
 
 /* A mapping is zeroed and aligned to a page; for more, map too much and cut off both ends. */
 static void *map(size_t size, size_t align)
 {
     size_t page = page_size();
     size_t want = round_up(size, page);
-    size_t extra = align > page ? align - page : 0;
+    size_t at = want >= HUGE_MIN && align < HUGE_PAGE ? HUGE_PAGE : align;
+    size_t extra = at > page ? at - page : 0;
     char *p = mmap(NULL, want + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     size_t head;
 
     if (p == MAP_FAILED)
         return NULL;
-    head = round_up((uintptr_t)p, align) - (uintptr_t)p;
+    head = round_up((uintptr_t)p, at) - (uintptr_t)p;
     if (head > 0)
         munmap(p, head);
     if (extra > head)
@@ -269,6 +271,24 @@ static void *copy_to(void *p, size_t size, size_t now, size_t align)
     return to;
 }
 
+/* Moves a mapping to a new place that suits huge pages; the old pages come along as they are. */
+static void *move_to(void *p, size_t size, size_t now, size_t align)
+{
+    size_t page = page_size();
+    void *place = map(now, align);
+    void *to;
+
+    if (!place)
+        return NULL;
+    to = mremap(p, round_up(size, page), round_up(now, page), MREMAP_MAYMOVE | MREMAP_FIXED, place);
+    if (to == MAP_FAILED) {
+        munmap(place, round_up(now, page));
+        return NULL;
+    }
+    madvise(to, round_up(now, page), MADV_HUGEPAGE); /* advice, as in map() */
+    return to;
+}
+
 void *os_resize(void *p, size_t size, size_t now, size_t align)
 {
     size_t page = page_size();
@@ -277,14 +297,12 @@ void *os_resize(void *p, size_t size, size_t now, size_t align)
         return copy_to(p, size, now, align);
     if (os_fault(OS_FAULT_ALLOC) || now > PTRDIFF_MAX - align)
         return NULL;
+    if (now > size && now >= HUGE_MIN)
+        return move_to(p, size, now, align);
     if (now < size)
         memset((char *)p + now, 0, round_up(now, page) - now < size - now ? round_up(now, page) - now : size - now);
     void *to = mremap(p, round_up(size, page), round_up(now, page), MREMAP_MAYMOVE);
-    if (to == MAP_FAILED)
-        return NULL;
-    if (now >= HUGE_MIN)
-        madvise(to, round_up(now, page), MADV_HUGEPAGE); /* advice, as in map() */
-    return to;
+    return to == MAP_FAILED ? NULL : to;
 }
 
 /* --- threads --- */

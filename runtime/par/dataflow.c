@@ -17,6 +17,7 @@
 #include "par/flow_table.h"
 #include "par/wait.h"
 
+#define ENTRIES_KEPT 8u /* addresses of one task that are looked up once */
 #define FLOW_SLEEPS ((struct flow_task *)(uintptr_t)1) /* in `freed`: the producer sleeps until a record comes */
 
 struct weir_flow {
@@ -59,6 +60,31 @@ struct flow_edge *flow_close(struct flow_task *t)
     return atom_xchg(&t->after, FLOW_CLOSED, memory_order_acq_rel);
 }
 
+/* The same on the producer's own worker: nobody links meanwhile, and nobody else looks. */
+static struct flow_edge *close_here(struct flow_task *t)
+{
+    struct flow_edge *e = atom_load(&t->after, memory_order_relaxed); /* relaxed: written by this thread */
+    atom_store(&t->after, FLOW_CLOSED, memory_order_relaxed);         /* relaxed: read by this thread */
+    return e;
+}
+
+bool flow_link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n)
+{
+    uint32_t ended = 0;
+    for (uint32_t i = 0; i < n; i++)
+        ended += !flow_link(edge[i].task, &edge[i], t);
+    return ended != 0 && state_was_last(state_pay(&t->task, ended), ended);
+}
+
+weir_task *flow_release(weir_task *t)
+{
+    if (state_owed(t) != 1) /* [TS2] acquire: the others' work, if we are the last */
+        return weir_release(t);
+    /* relaxed, both: nobody else owes t anything, so nobody else writes the word, and t is ours */
+    atom_store(&t->state, atom_load(&t->state, memory_order_relaxed) & UINT32_MAX, memory_order_relaxed);
+    return t;
+}
+
 static void record_free(weir_flow *f, struct flow_task *t)
 {
     void *head = atom_load(&f->freed, memory_order_relaxed); /* relaxed: the CAS decides */
@@ -68,6 +94,13 @@ static void record_free(weir_flow *f, struct flow_task *t)
     while (!atom_cas_weak(&f->freed, &head, (void *)t, memory_order_release, memory_order_relaxed));
     if (head == FLOW_SLEEPS) /* the flow stays: our task has yet to pay its scope */
         os_futex_wake((weir_atomic_u32 *)(void *)&f->freed, 1);
+}
+
+/* The same on the producer's own worker. */
+static void record_keep(weir_flow *f, struct flow_task *t)
+{
+    t->link = f->ready;
+    f->ready = t;
 }
 
 static void flow_fail(weir_flow *f, int error)
@@ -86,11 +119,15 @@ static bool flow_stops(const weir_flow *f)
 static weir_task *flow_finish(weir_worker *w, weir_flow *f, struct flow_task *t)
 {
     weir_task *next = NULL;
-    struct flow_edge *e = flow_close(t);
-    record_free(f, t);
+    bool here = worker_of(w) == f->w;
+    struct flow_edge *e = here ? close_here(t) : flow_close(t);
+    if (here)
+        record_keep(f, t);
+    else
+        record_free(f, t);
     while (e != NULL) {
         struct flow_edge *rest = e->next; /* the edge is its task's, which may end once it is released */
-        weir_task *ready = weir_release(&e->task->task);
+        weir_task *ready = flow_release(&e->task->task);
         if (ready != NULL && next != NULL)
             weir_push(w, next);
         next = ready != NULL ? ready : next;
@@ -137,7 +174,7 @@ static int sleep_for_room(weir_flow *f, uint64_t deadline)
 {
     void *none = NULL;
     /* relaxed: the mark carries nothing; [DF3] orders the record that takes its place */
-    if (!atom_cas(&f->freed, &none, (void *)FLOW_SLEEPS, memory_order_relaxed, memory_order_relaxed))
+    if (!atom_cas_weak(&f->freed, &none, (void *)FLOW_SLEEPS, memory_order_relaxed, memory_order_relaxed))
         return 0;
     while (atom_load(&f->freed, memory_order_relaxed) == FLOW_SLEEPS) /* relaxed: records_take() acquires */
         if (os_futex_wait((weir_atomic_u32 *)(void *)&f->freed, 1, deadline) == -ETIMEDOUT)
@@ -195,43 +232,41 @@ static struct flow_edge *edges_reserve(struct flow_task *t, size_t n)
     return t->more->edge;
 }
 
-/* How many predecessors there may be. The table has room for all addresses. */
-static size_t count_predecessors(weir_flow *f, const weir_dep *deps, uint32_t n)
+/* Finds the entries of the first ENTRIES_KEPT addresses. Returns how many predecessors there may be. The table has room
+ * for all addresses. */
+static size_t find_entries(weir_flow *f, const weir_dep *deps, uint32_t n, struct flow_entry **kept)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const struct flow_entry *e = flow_table_find(&f->table, deps[i].address);
+        struct flow_entry *e = flow_table_find(&f->table, deps[i].address);
+        if (i < ENTRIES_KEPT)
+            kept[i] = e;
         count += 1 + (deps[i].access != WEIR_IN ? e->n_readers : 0);
     }
     return count;
 }
 
-/* Puts t behind another task, if that is still there. Returns the next free edge. */
-static struct flow_edge *order_behind(struct flow_edge *edge, struct flow_task *t, struct flow_ref before)
+/* Notes a predecessor of t in the edge, if that is still there. Returns the next free edge. */
+static inline struct flow_edge *note(const weir_flow *f, struct flow_edge *edge, const struct flow_task *t, flow_ref r)
 {
-    if (before.task == t || !flow_ref_lives(before))
+    struct flow_task *before = flow_ref_task(&f->table, r);
+    if (before == NULL || before == t)
         return edge;
-    state_owe(&t->task, 1); /* the producer's own completion is still owed */
-    if (flow_link(before.task, edge, t))
-        return edge + 1;
-    weir_task *none = weir_release(&t->task);
-    weir_assert(none == NULL);
-    (void)none;
-    return edge;
+    edge->task = before;
+    return edge + 1;
 }
 
-static struct flow_edge *add_dep(weir_flow *f, struct flow_edge *edge, struct flow_task *t, const weir_dep *dep)
+static struct flow_edge *add_dep(weir_flow *f, struct flow_edge *edge, struct flow_task *t, struct flow_entry *e,
+                                 weir_access access)
 {
-    struct flow_entry *e = flow_table_find(&f->table, dep->address);
-    struct flow_ref self = {t, t->serial};
-    if (dep->access == WEIR_IN) {
-        edge = order_behind(edge, t, e->writer);
+    flow_ref self = flow_ref_to(&f->table, t);
+    edge = note(f, edge, t, e->writer);
+    if (access == WEIR_IN) {
         flow_table_add_reader(&f->table, e, self);
         return edge;
     }
-    edge = order_behind(edge, t, e->writer);
     for (struct flow_reader *r = e->readers; r != NULL; r = r->next)
-        edge = order_behind(edge, t, r->ref);
+        edge = note(f, edge, t, r->ref);
     flow_table_set_writer(&f->table, e, self);
     return edge;
 }
@@ -272,17 +307,16 @@ static int make_runnable(weir_flow *f, struct runtime *rt, struct flow_task *t)
     return r;
 }
 
-static void task_init(weir_flow *f, struct flow_task *t, weir_node_fn *fn, void *arg)
+/* Makes t, which has that many predecessors, a task of the flow. */
+static void task_init(weir_flow *f, struct flow_task *t, weir_node_fn *fn, void *arg, uint32_t predecessors)
 {
-    weir_continuation_init(&t->task, flow_run, 1);
+    weir_task_init(&t->task, flow_run);
     t->task.then = &f->scope.done;
     /* relaxed: not shared yet */
-    atom_store(&t->task.state, atom_load(&t->task.state, memory_order_relaxed) | STATE_SCOPED | STATE_CALLED,
+    atom_store(&t->task.state, (uint64_t)predecessors << STATE_OWED_SHIFT | STATE_SCOPED | STATE_CALLED,
                memory_order_relaxed);
     t->fn = fn;
     t->arg = arg;
-    t->serial = ++f->serial;
-    atom_store(&t->after, NULL, memory_order_relaxed); /* relaxed: only the producer looks before it links */
     if (f->w != NULL)
         f->scope.local++;
     else
@@ -305,16 +339,20 @@ int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, cons
         r = record_new(f, deadline, &t);
     if (r != 0)
         return r;
-    struct flow_edge *edge = edges_reserve(t, count_predecessors(f, deps, n));
-    if (edge == NULL) {
-        t->link = f->ready;
-        f->ready = t;
+    struct flow_entry *kept[ENTRIES_KEPT];
+    struct flow_edge *edges = edges_reserve(t, find_entries(f, deps, n, kept)), *end = edges;
+    if (edges == NULL) {
+        record_keep(f, t);
         return -ENOMEM;
     }
-    task_init(f, t, fn, arg);
-    for (uint32_t i = 0; i < n; i++)
-        edge = add_dep(f, edge, t, &deps[i]);
-    return weir_release(&t->task) != NULL ? make_runnable(f, rt, t) : 0;
+    t->serial = ++f->serial;
+    atom_store(&t->after, NULL, memory_order_relaxed); /* relaxed: only the producer looks before it links */
+    for (uint32_t i = 0; i < n; i++) {
+        struct flow_entry *e = i < ENTRIES_KEPT ? kept[i] : flow_table_find(&f->table, deps[i].address);
+        end = add_dep(f, end, t, e, deps[i].access);
+    }
+    task_init(f, t, fn, arg, (uint32_t)(end - edges));
+    return end == edges || flow_link_all(t, edges, (uint32_t)(end - edges)) ? make_runnable(f, rt, t) : 0;
 }
 
 weir_runtime *flow_handle(const weir_flow *f)
@@ -368,7 +406,7 @@ int flow_create(weir_runtime *h, struct worker *w, uint32_t live, weir_flow **ou
     f->w = w;
     f->live = live;
     f->records = os_alloc(live * sizeof *f->records, CACHE_LINE);
-    if (f->records == NULL || flow_table_init(&f->table) != 0) {
+    if (f->records == NULL || flow_table_init(&f->table, f->records) != 0) {
         flow_free(f);
         return -ENOMEM;
     }

@@ -18,7 +18,7 @@ struct flow_task;
 /* One predecessor of a task: in the predecessor's list, in the successor's memory. */
 struct flow_edge {
     struct flow_edge *next;
-    struct flow_task *task; /* the successor */
+    struct flow_task *task; /* the successor; the predecessor, until it is linked */
 };
 
 struct flow_block {
@@ -27,7 +27,7 @@ struct flow_block {
 };
 
 struct flow_task {
-    weir_task task;           /* owes a completion per edge, and one to who adds it; member of the flow's scope */
+    weir_task task;           /* owed a completion by each predecessor; member of the flow's scope */
     weir_node_fn *fn;
     void *arg;
     weir_atomic_ptr after;    /* edges to successors; FLOW_CLOSED: the task has ended */
@@ -45,6 +45,12 @@ static_assert(sizeof(struct flow_task) == 128, "two cache lines");
 bool flow_link(struct flow_task *before, struct flow_edge *e, struct flow_task *after) MUST_USE;
 /* Finisher: no more successors. Returns those that there are. */
 struct flow_edge *flow_close(struct flow_task *t) MUST_USE;
+
+/* Producer: puts t behind its n predecessors, each of which owes it one completion from the start. True: all have ended,
+ * t is ready; if not, it may have run already. */
+bool flow_link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n) MUST_USE;
+/* Finisher: one predecessor of t has ended. Returns t if it was the last. */
+weir_task *flow_release(weir_task *t) MUST_USE;
 
 /* Whether the calling thread is the flow's producer. */
 bool flow_is_producer(const weir_flow *f);

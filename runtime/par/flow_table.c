@@ -8,17 +8,18 @@
 
 #include <errno.h>
 
-#define FIRST_CAPACITY 1024u /* entries: 56 KiB */
+#define FIRST_CAPACITY 1024u /* entries: 32 KiB */
 #define READERS_KEPT 8u    /* readers of one address before the first look for ended ones */
-#define BLOCK_READERS 255u /* readers allocated at once: 6 KiB */
+#define BLOCK_READERS 255u /* readers allocated at once: 4 KiB */
 
 struct reader_block {
     struct reader_block *next;
     struct flow_reader readers[BLOCK_READERS];
 };
 
-int flow_table_init(struct flow_table *t)
+int flow_table_init(struct flow_table *t, struct flow_task *records)
 {
+    t->records = records;
     t->entries = os_alloc(FIRST_CAPACITY * sizeof *t->entries, CACHE_LINE);
     if (t->entries == NULL)
         return -ENOMEM;
@@ -65,7 +66,7 @@ static void prune(struct flow_table *t, struct flow_entry *e)
     struct flow_reader **link = &e->readers;
     while (*link != NULL) {
         struct flow_reader *r = *link;
-        if (flow_ref_lives(r->ref)) {
+        if (flow_ref_task(t, r->ref) != NULL) {
             link = &r->next;
             continue;
         }
@@ -76,7 +77,7 @@ static void prune(struct flow_table *t, struct flow_entry *e)
     e->prune_at = 2 * e->n_readers + READERS_KEPT;
 }
 
-void flow_table_add_reader(struct flow_table *t, struct flow_entry *e, struct flow_ref ref)
+void flow_table_add_reader(struct flow_table *t, struct flow_entry *e, flow_ref ref)
 {
     if (e->n_readers >= e->prune_at)
         prune(t, e);
@@ -88,7 +89,7 @@ void flow_table_add_reader(struct flow_table *t, struct flow_entry *e, struct fl
     e->n_readers++;
 }
 
-void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, struct flow_ref w)
+void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref w)
 {
     while (e->readers != NULL) {
         struct flow_reader *next = e->readers->next;
@@ -110,11 +111,11 @@ static uint32_t place_of(const struct flow_table *t, const void *address)
 struct flow_entry *flow_table_find(struct flow_table *t, const void *address)
 {
     uint32_t i = place_of(t, address);
-    while (t->entries[i].used && t->entries[i].address != address)
+    while (t->entries[i].prune_at != 0 && t->entries[i].address != address)
         i = (i + 1) & (t->capacity - 1);
     struct flow_entry *e = &t->entries[i];
-    if (!e->used) {
-        *e = (struct flow_entry){.address = address, .prune_at = READERS_KEPT, .used = true};
+    if (e->prune_at == 0) {
+        *e = (struct flow_entry){.address = address, .prune_at = READERS_KEPT};
         t->used++;
     }
     return e;
@@ -122,20 +123,41 @@ struct flow_entry *flow_table_find(struct flow_table *t, const void *address)
 
 static bool is_needed(struct flow_table *t, struct flow_entry *e)
 {
-    prune(t, e);
-    return e->readers != NULL || flow_ref_lives(e->writer);
+    if (flow_ref_task(t, e->writer) != NULL)
+        return true;
+    if (e->readers != NULL)
+        prune(t, e);
+    return e->readers != NULL;
 }
 
-/* Drops what is no longer needed, and grows if little came of that. */
-static int rebuild(struct flow_table *t, uint32_t n)
+static uint32_t room_of(uint32_t capacity)
+{
+    return capacity / 4 * 3;
+}
+
+/* Drops what is no longer needed, in place: behind a free entry, and round to it, each entry is taken out and, if it is
+ * needed, found a place again, which is not behind the old one. */
+static void purge(struct flow_table *t)
+{
+    uint32_t start = 0, mask = t->capacity - 1;
+    while (t->entries[start].prune_at != 0)
+        start++;
+    for (uint32_t n = 1; n < t->capacity; n++) {
+        struct flow_entry *e = &t->entries[(start + n) & mask];
+        if (e->prune_at == 0)
+            continue;
+        struct flow_entry kept = *e;
+        bool needed = is_needed(t, &kept);
+        e->prune_at = 0;
+        t->used--;
+        if (needed)
+            *flow_table_find(t, kept.address) = kept;
+    }
+}
+
+static int grow(struct flow_table *t, uint32_t capacity)
 {
     struct flow_table old = *t;
-    uint32_t needed = n;
-    for (uint32_t i = 0; i < old.capacity; i++)
-        needed += old.entries[i].used && is_needed(t, &old.entries[i]);
-    uint32_t capacity = old.capacity; /* never smaller: a purge costs a pass over all entries */
-    while (capacity < 4 * needed)
-        capacity *= 2;
     struct flow_entry *entries = os_alloc(capacity * sizeof *entries, CACHE_LINE);
     if (entries == NULL)
         return -ENOMEM;
@@ -143,16 +165,30 @@ static int rebuild(struct flow_table *t, uint32_t n)
     t->capacity = capacity;
     t->used = 0;
     for (uint32_t i = 0; i < old.capacity; i++)
-        if (old.entries[i].used && is_needed(t, &old.entries[i])) /* fewer than before, if any have ended since */
+        if (old.entries[i].prune_at != 0)
             *flow_table_find(t, old.entries[i].address) = old.entries[i];
     os_free(old.entries, old.capacity * sizeof *old.entries);
     return 0;
 }
 
+/* Drops what is no longer needed, and doubles if little came of that: the next purge is three eighths of a table away, at
+ * least. */
+static int make_room(struct flow_table *t, uint32_t n)
+{
+    uint32_t capacity = t->capacity; /* never smaller */
+    purge(t);
+    if (t->used + n <= room_of(capacity) / 2)
+        return 0;
+    do
+        capacity *= 2;
+    while (t->used + n > room_of(capacity));
+    return grow(t, capacity);
+}
+
 int flow_table_reserve(struct flow_table *t, uint32_t n)
 {
-    int r = reserve_readers(t, n);
-    if (r == 0 && t->used + n > t->capacity / 2)
-        r = rebuild(t, n);
+    int r = t->n_spare < n ? reserve_readers(t, n) : 0;
+    if (r == 0 && t->used + n > room_of(t->capacity))
+        r = make_room(t, n);
     return r;
 }

@@ -8,8 +8,8 @@
  * Threads: a graph is written by its builder only and constant once frozen. A run's plain fields are written before its
  * first task exists and after its last one has ended; the rest says who writes it.
  * Invariants:
- *  G1  left[v] is the number of strong predecessors of v that have yet to end before v begins. The last one to arrive
- *      sets it back to nodes[v].strong before v begins: a run that was not stopped leaves all counters as it found them.
+ *  G1  arrived[v] is the number of strong predecessors of v that have ended since v last began. The last one to arrive
+ *      sets it back to 0 before v begins: a run that was not stopped leaves all counters at 0, as it found them.
  *  G2  An edge marked EDGE_DIRECT makes its target ready by itself: no counter is touched.
  *  G3  Each task of a run (a range, a slot's task) owes one completion to the run's scope. A strand takes a supply
  *      of completions for what it pushes, and pays back what it has left: two atomic operations per strand, none per task.
@@ -30,10 +30,11 @@
 
 /*
  * A node's `info`:
- *  31       9   8       7        4   3       2   0
- * | slot     | entered | priority+8 | limited | kind |
+ *  31       10  9        8       7        4   3       2   0
+ * | slot     | follows | entered | priority+8 | limited | kind |
  *
  * slot      number of its slot in a run (kinds spawn and graph, and limited nodes)
+ * follows   a plain node; its only successor is the next record, by a direct edge: the run need not look at the edge
  * entered   a weak edge leads to it
  * limited   it holds semaphores while it runs
  */
@@ -43,7 +44,9 @@
 #define INFO_PRIORITY_SHIFT 4
 #define INFO_PRIORITY (15u << INFO_PRIORITY_SHIFT)
 #define INFO_ENTERED (1u << 8)
-#define INFO_SLOT_SHIFT 9
+#define INFO_FOLLOWS (1u << 9)
+#define INFO_SLOT_SHIFT 10
+static_assert(WEIR_GRAPH_SLOTS_MAX == UINT32_C(1) << (32 - INFO_SLOT_SHIFT), "a slot's number fits");
 
 struct node {
     union {
@@ -158,7 +161,7 @@ struct weir_run {
     weir_graph *graph;
     struct node *nodes;
     uint32_t *edges;
-    weir_atomic_u32 *left;     /* strands count down: G1 */
+    weir_atomic_u32 *arrived;  /* strands count up: G1 */
     weir_atomic_u32 attention; /* anybody may set ATTENTION_STOP */
     uint32_t n_slots;
     struct slot *slots;
@@ -193,11 +196,11 @@ struct strand {
     weir_run *run;
     const struct node *nodes;
     const uint32_t *edges;
-    weir_atomic_u32 *left;
+    weir_atomic_u32 *arrived;
     uint64_t base;        /* logical bottom of the deque when it began: what lies above was made since */
     uint32_t spare;       /* completions of the run's scope in hand (G3) */
     uint32_t budget;      /* nodes until the next look at the injector */
-    uint32_t overflow;    /* ready nodes that there was no memory to push, linked through left[]; NODE_NONE: none */
+    uint32_t overflow;    /* ready nodes that there was no memory to push, linked through arrived[]; NODE_NONE: none */
     uint32_t held;        /* arrivals at `held_at` not yet made */
     uint32_t held_at;
     bool owned;           /* this worker keeps the scope's private account */

@@ -11,7 +11,9 @@
 
 #include "par/graph.h"
 
-#define VECTOR_FIRST 64u /* items */
+#define VECTOR_FIRST 64u                  /* items */
+#define VECTOR_LARGE ((size_t)512 * 1024) /* bytes: from here on it grows in large steps, into mappings with huge pages */
+#define VECTOR_STEP 8u                    /* large: as many times as before; what is not touched costs addresses only */
 
 static weir_atomic_u32 last_id;
 
@@ -20,6 +22,8 @@ static weir_atomic_u32 last_id;
 int vector_grow(struct vector *v, size_t n, size_t size)
 {
     size_t room = v->room == 0 ? VECTOR_FIRST : v->room * 2;
+    if (room * size > VECTOR_LARGE)
+        room *= VECTOR_STEP / 2;
     while (room - v->count < n)
         room *= 2;
     void *data = os_resize(v->data, v->room * size, room * size, CACHE_LINE);

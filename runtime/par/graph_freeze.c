@@ -3,9 +3,9 @@
  * graph_freeze.c - checks a graph and lays it out: topological order, rows of successors, the sources.
  *
  * Threads: the builder.
- * Invariants: in a graph that is not frozen `row`, `strong` and INFO_ENTERED of all nodes are 0; a freeze that fails
- * makes them so again, and has written nothing else of the graph. Nodes that were added in an order that suits keep it:
- * then nothing is moved, and edges that were added row by row are copied as they are.
+ * Invariants: in a graph that is not frozen `row`, `strong`, INFO_ENTERED and INFO_FOLLOWS of all nodes are 0; a freeze
+ * that fails makes them so again, puts edges back that it has laid out in place, and has written nothing else of the
+ * graph. Nodes that were added in an order that suits keep it. If the edges came row by row, too, one pass does it all.
  * Source: topological order after Kahn (CACM 1962), newest first, so that a chain of successors stays together.
  */
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 #include "par/graph.h"
 
+#define ORDER_BLOCK 256u /* edges looked at before the first answer */
 #define SMALL_ROW 8u /* successors: up to here looking for doubles pair by pair is faster than marking */
 
 struct freeze {
@@ -23,7 +24,7 @@ struct freeze {
     uint32_t m;
     uint32_t sources;
     uint32_t *edges;      /* m edges, room for the sources behind them */
-    uint32_t *scratch;    /* n words: marks, open strong predecessors, room for a row */
+    uint32_t *scratch;    /* n words, when asked for: marks, open strong predecessors, room for a row */
     uint32_t *order;      /* n words: nodes in topological order, then (as `rank`) the inverse */
     uint32_t *rank;
     bool forward;         /* all strong edges lead to later nodes */
@@ -34,6 +35,14 @@ struct freeze {
 static size_t words(uint32_t n)
 {
     return (size_t)n * sizeof(uint32_t);
+}
+
+/* False: no memory. */
+static bool need_scratch(struct freeze *f)
+{
+    if (f->scratch == NULL)
+        f->scratch = os_alloc(words(f->n) + sizeof *f->scratch, CACHE_LINE);
+    return f->scratch != NULL;
 }
 
 static void name_in_fault(struct freeze *f, uint32_t node)
@@ -52,7 +61,7 @@ static bool is_source(const struct node *n)
     return n->strong == 0 && (n->info & INFO_ENTERED) == 0;
 }
 
-/* Counts each node's row and its strong predecessors, and copies the edges as if they came row by row. */
+/* Counts each node's row and its strong predecessors. */
 static void count_degrees(struct freeze *f)
 {
     struct node *nodes = f->nodes;
@@ -61,7 +70,6 @@ static void count_degrees(struct freeze *f)
     f->by_rows = true;
     for (uint32_t i = 0; i < f->m; i++) {
         struct raw_edge e = f->raw[i];
-        f->edges[i] = e.to;
         f->by_rows &= e.from >= last;
         last = e.from;
         nodes[e.from].row++;
@@ -83,6 +91,8 @@ static void fill_rows(struct freeze *f)
         f->nodes[i].row = f->by_rows ? begin : begin + length;
         begin += length;
     }
+    for (uint32_t i = 0; f->by_rows && i < f->m; i++)
+        f->edges[i] = f->raw[i].to;
     for (uint32_t i = f->by_rows ? 0 : f->m; i-- > 0;) /* from behind: each row shrinks down to its beginning */
         f->edges[--f->nodes[f->raw[i].from].row] = f->raw[i].to;
 }
@@ -93,43 +103,52 @@ static void forget_degrees(struct freeze *f)
     for (uint32_t i = 0; i <= f->n; i++) {
         f->nodes[i].row = 0;
         f->nodes[i].strong = 0;
-        f->nodes[i].info &= i < f->n ? ~INFO_ENTERED : 0;
+        f->nodes[i].info &= i < f->n ? ~(INFO_ENTERED | INFO_FOLLOWS) : 0;
     }
 }
 
 /* --- checks --------------------------------------------------------------------------------------------------- */
 
-static bool long_row_has_double(struct freeze *f, const uint32_t *row, uint32_t length, uint32_t mark, uint32_t *twice)
+static int check_long_row(struct freeze *f, const uint32_t *row, uint32_t length, uint32_t mark, uint32_t *twice)
 {
+    if (!need_scratch(f))
+        return -ENOMEM;
     for (uint32_t i = 0; i < length; i++) {
         if (f->scratch[row[i]] == mark)
-            return *twice = row[i], true;
+            return *twice = row[i], -EEXIST;
         f->scratch[row[i]] = mark;
     }
-    return false;
+    return 0;
 }
 
-static bool row_has_double(struct freeze *f, uint32_t node, uint32_t *twice)
+/* 0, -EEXIST or -ENOMEM. */
+static int check_row(struct freeze *f, uint32_t node, uint32_t *twice)
 {
     const uint32_t *row = f->edges + f->nodes[node].row;
-    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row;
+    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row, rising = 1;
+    while (rising < length && row[rising] > row[rising - 1])
+        rising++;
+    if (rising >= length)
+        return 0;
     if (length > SMALL_ROW)
-        return long_row_has_double(f, row, length, node + 1, twice);
+        return check_long_row(f, row, length, node + 1, twice);
     for (uint32_t i = 1; i < length; i++)
         for (uint32_t k = 0; k < i; k++)
             if (row[i] == row[k])
-                return *twice = row[i], true;
-    return false;
+                return *twice = row[i], -EEXIST;
+    return 0;
 }
 
-static int check_doubles(struct freeze *f, uint32_t node)
+static inline int check_doubles(struct freeze *f, uint32_t node)
 {
     uint32_t twice;
-    if (node_is_weak(&f->nodes[node]) || !row_has_double(f, node, &twice))
-        return 0;
+    bool is_short = f->nodes[node + 1].row - f->nodes[node].row < 2;
+    int r = is_short || node_is_weak(&f->nodes[node]) ? 0 : check_row(f, node, &twice);
+    if (r != -EEXIST)
+        return r;
     name_in_fault(f, node);
     name_in_fault(f, twice);
-    return -EEXIST;
+    return r;
 }
 
 /* Names a cycle among the nodes that still have open predecessors: each of them has one such predecessor to go back to. */
@@ -228,30 +247,50 @@ static void sort_by_priority(const struct freeze *f, uint32_t *row, uint32_t len
     memset(f->scratch, 0, words(length)); /* no marks */
 }
 
-/* Marks the edges that make their target ready by themselves and puts them last in their row: they are one range. */
-static void mark_row(struct freeze *f, uint32_t node)
+/* Puts the direct edges of a row last: they are one range. False: no memory for that. */
+static bool direct_last(struct freeze *f, uint32_t *row, uint32_t length)
+{
+    uint32_t i = 0, direct = 0;
+    while (i < length && (row[i] & EDGE_DIRECT) == 0)
+        i++;
+    uint32_t k = i;
+    while (k < length && (row[k] & EDGE_DIRECT) != 0)
+        k++;
+    if (k == length)
+        return true;
+    if (!need_scratch(f))
+        return false;
+    for (; i < length; i++)
+        if (row[i] & EDGE_DIRECT)
+            f->scratch[direct++] = row[i]; /* a row has no doubles, so no more than n edges */
+        else
+            row[i - direct] = row[i];
+    memcpy(row + length - direct, f->scratch, words(direct));
+    return true;
+}
+
+/* Whether a plain node has no edge but a direct one to the next record. */
+static bool follows(const struct freeze *f, uint32_t node)
+{
+    const struct node *n = &f->nodes[node];
+    return n[1].row - n->row == 1 && f->edges[n->row] == ((node + 1) | EDGE_DIRECT) && (n->info & INFO_SPECIAL) == 0;
+}
+
+/* Marks the edges that make their target ready by themselves. False: no memory. */
+static inline bool mark_row(struct freeze *f, uint32_t node)
 {
     uint32_t *row = f->edges + f->nodes[node].row;
-    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row, counted = 0, direct = 0;
-    for (uint32_t i = 0; i < length; i++) {
-        if (f->nodes[row[i]].strong == 1) {
+    uint32_t length = f->nodes[node + 1].row - f->nodes[node].row;
+    for (uint32_t i = 0; i < length; i++)
+        if (f->nodes[row[i]].strong == 1)
             row[i] |= EDGE_DIRECT;
-            direct++;
-        } else {
-            counted++;
-        }
-    }
-    if (f->g->ranked) {
+    if (f->g->ranked)
         sort_by_priority(f, row, length);
-    } else if (counted != 0 && direct != 0) {
-        uint32_t *room = f->scratch, k = 0; /* a row has no doubles, so no more than n edges */
-        for (uint32_t i = 0; i < length; i++)
-            if (row[i] & EDGE_DIRECT)
-                room[k++] = row[i];
-            else
-                row[i - k] = row[i];
-        memcpy(row + counted, room, words(direct));
-    }
+    else if (length > 1 && !direct_last(f, row, length))
+        return false;
+    if (follows(f, node))
+        f->nodes[node].info |= INFO_FOLLOWS;
+    return true;
 }
 
 /* The last pass: doubles, marks, and the sources as a row of their own. */
@@ -262,9 +301,9 @@ static int finish_rows(struct freeze *f)
         int r = check_doubles(f, i);
         if (r != 0)
             return r;
-        if (!node_is_weak(&f->nodes[i]))
-            mark_row(f, i);
-        else
+        if (!node_is_weak(&f->nodes[i]) && !mark_row(f, i))
+            return -ENOMEM;
+        if (node_is_weak(&f->nodes[i]))
             for (uint32_t k = f->nodes[i].row; k < f->nodes[i + 1].row; k++)
                 f->edges[k] |= EDGE_DIRECT; /* in the order in which the condition counts them */
         if (is_source(&f->nodes[i]))
@@ -284,7 +323,7 @@ static int reorder(struct freeze *f)
     uint32_t sources = 0;
     f->order = os_alloc(words(f->n), CACHE_LINE);
     f->rank = os_alloc(words(f->n), CACHE_LINE);
-    if (f->order == NULL || f->rank == NULL)
+    if (f->order == NULL || f->rank == NULL || !need_scratch(f))
         return -ENOMEM;
     for (uint32_t i = 0; i < f->n; i++) {
         int r = check_doubles(f, i);
@@ -303,16 +342,137 @@ static int reorder(struct freeze *f)
     return 0;
 }
 
+/* A layout that needs memory of its own for the edges. */
 static int lay_out(struct freeze *f)
 {
     f->edges = os_alloc(edges_bytes(f->m, f->n), CACHE_LINE);
-    f->scratch = os_alloc(words(f->n) + sizeof *f->scratch, CACHE_LINE);
-    if (f->edges == NULL || f->scratch == NULL)
+    if (f->edges == NULL || (f->g->ranked && !need_scratch(f)))
         return -ENOMEM;
     count_degrees(f);
     fill_rows(f);
     int r = f->forward ? 0 : reorder(f);
     return r != 0 ? r : finish_rows(f);
+}
+
+/* --- in place ------------------------------------------------------------------------------------------------- */
+
+/* Whether every edge leads forward, from a row that is not before the last one's. By blocks: no branch in the loop. */
+static bool is_in_order(const struct freeze *f)
+{
+    const struct raw_edge *raw = f->raw;
+    bool in_order = !f->g->weak && !f->g->ranked && raw[0].to > raw[0].from;
+    for (uint32_t i = 1, end; i < f->m && in_order; i = end) {
+        uint32_t wrong = 0;
+        end = f->m - i < ORDER_BLOCK ? f->m : i + ORDER_BLOCK;
+        for (uint32_t k = i; k < end; k++)
+            wrong |= (uint32_t)(raw[k].from < raw[k - 1].from) | (uint32_t)(raw[k].to <= raw[k].from);
+        in_order = wrong == 0;
+    }
+    return in_order;
+}
+
+/* Nodes up to v have their rows; v's predecessors have all been counted, since they come before it. `incoming`: v's
+ * `row` until now, the last edge that leads there. */
+static inline void enter_row(struct freeze *f, uint32_t v, uint32_t begin, uint32_t *direct)
+{
+    struct node *n = &f->nodes[v];
+    uint32_t incoming = n->row;
+    n->row = begin;
+    if (n->strong == 0)
+        f->sources++;
+    if (n->strong != 1)
+        return;
+    f->edges[incoming] |= EDGE_DIRECT;
+    ++*direct;
+    if (incoming == begin - 1 && n[-1].row == incoming && (n[-1].info & INFO_SPECIAL) == 0)
+        n[-1].info |= INFO_FOLLOWS;
+}
+
+/* Whether `to` is in a row already, or perhaps: that of a row that doesn't rise and is long. */
+static bool may_be_in_row(const struct freeze *f, uint32_t begin, uint32_t end, uint32_t to)
+{
+    if (end - begin > SMALL_ROW)
+        return true;
+    while (begin < end)
+        if (f->edges[begin++] == to)
+            return true;
+    return false;
+}
+
+/* Undoes rows_in_place(): the first m edges, of the rows up to node `last`. */
+static void raw_again(struct freeze *f, uint32_t last, uint32_t m)
+{
+    for (uint32_t v = last + 1; v-- > 0;)
+        for (; m > f->nodes[v].row; m--) /* from behind: an edge is read before its place is written */
+            f->raw[m - 1] = (struct raw_edge){v, f->edges[m - 1] & EDGE_TARGET};
+    forget_degrees(f);
+}
+
+/* Lays out the rows in the memory of the edges as they were added: the one pass. False: nothing was done. */
+static bool rows_in_place(struct freeze *f, uint32_t *direct)
+{
+    uint32_t v = 0, begin = 0, last = 0;
+    enter_row(f, 0, 0, direct);
+    for (uint32_t i = 0; i < f->m; i++) {
+        struct raw_edge e = f->raw[i];
+        if (e.from != v) {
+            while (v != e.from)
+                enter_row(f, ++v, i, direct);
+            begin = i;
+        } else if (UNLIKELY(e.to <= last) && may_be_in_row(f, begin, i, e.to)) {
+            raw_again(f, v, i);
+            f->raw[i] = e;
+            return false;
+        }
+        last = e.to;
+        f->edges[i] = e.to;
+        f->nodes[e.to].strong++;
+        f->nodes[e.to].row = i;
+    }
+    while (++v < f->n)
+        enter_row(f, v, f->m, direct);
+    f->nodes[f->n].row = f->m;
+    return true;
+}
+
+static void list_sources(struct freeze *f)
+{
+    uint32_t *at = f->edges + f->m, left = f->sources;
+    for (uint32_t i = 0; left != 0; i++) {
+        if (f->nodes[i].strong == 0) {
+            *at++ = i | EDGE_DIRECT;
+            left--;
+        }
+    }
+}
+
+/* The layout without a copy of the edges. -EAGAIN: it does not suit this graph; nothing was done, as with -ENOMEM. */
+static int lay_out_in_place(struct freeze *f)
+{
+    uint32_t direct = 0;
+    if (f->n == 0 || f->m == 0 || !is_in_order(f))
+        return -EAGAIN;
+    f->edges = (uint32_t *)f->raw;
+    if (!rows_in_place(f, &direct)) {
+        f->edges = NULL;
+        f->sources = 0;
+        return -EAGAIN;
+    }
+    bool done = true;
+    for (uint32_t i = 0; direct != 0 && direct != f->m && i < f->n && done; i++)
+        done = direct_last(f, f->edges + f->nodes[i].row, f->nodes[i + 1].row - f->nodes[i].row);
+    uint32_t *edges = NULL;
+    if (done)
+        edges = os_resize(f->raw, f->g->raw.room * sizeof *f->raw, edges_bytes(f->m, f->n), CACHE_LINE);
+    if (edges == NULL) {
+        raw_again(f, f->n - 1, f->m);
+        f->edges = NULL;
+        return -ENOMEM;
+    }
+    f->g->raw = (struct vector){NULL, 0, 0};
+    f->edges = edges;
+    list_sources(f);
+    return 0;
 }
 
 int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
@@ -327,7 +487,9 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
                        .m = (uint32_t)g->raw.count, .fault = fault};
     if (fault != NULL)
         fault->count = 0;
-    int r = lay_out(&f);
+    int r = lay_out_in_place(&f);
+    if (r == -EAGAIN)
+        r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);
     if (r != 0) {
         forget_degrees(&f);

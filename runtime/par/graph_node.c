@@ -126,11 +126,15 @@ static uint32_t slot_end(struct strand *s, struct slot *slot, int r)
     return slot_leave(s, slot);
 }
 
-/* The result of the inner graph; if it was cancelled, so is this run. */
+/* The result of the inner graph; if it was cancelled, so is this run: a cancel that came late, while the run was started
+ * again, may have reached the inner graph only. */
 static int inner_result(const struct slot *slot)
 {
     int r = run_result(slot->inner);
-    return r == -ECANCELED ? 0 : r;
+    if (r != -ECANCELED)
+        return r;
+    run_stop(slot->run);
+    return 0;
 }
 
 static int children_result(const struct slot *slot)

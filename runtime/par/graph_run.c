@@ -13,8 +13,11 @@
  */
 #include "par/graph.h"
 
+#include <errno.h>
+
 #include "obs/probes.h"
 
+#define FOLLOW_AHEAD 32u   /* records: 1 KiB, since the processor's own prefetching ends with each page of 4 KiB */
 #define SUPPLY (1u << 16)  /* completions that a strand takes at once */
 
 /* What is pushed: pooled. */
@@ -89,10 +92,15 @@ static inline void range_keep(struct strand *s, struct range *r)
         slab_free(&s->w->slab, r);
 }
 
-/* No memory: the node waits in this strand. Its counter is not in use: the node is ready and has not begun. */
+/* No memory: the node waits in this strand. Its counter is not in use: the node is ready and has not begun. But a weak
+ * edge may lead to a node whose counter still counts, or twice to the same: without memory that is an error. */
 static COLD void set_aside(struct strand *s, uint32_t v)
 {
-    atom_store(&s->left[v], s->overflow, memory_order_relaxed); /* relaxed: of this strand until the node begins */
+    if ((s->nodes[v].info & INFO_ENTERED) != 0) {
+        run_fail(s->run, v, -ENOMEM);
+        return;
+    }
+    atom_store(&s->arrived[v], s->overflow, memory_order_relaxed); /* relaxed: of this strand until the node begins */
     s->overflow = v;
 }
 
@@ -101,8 +109,8 @@ static uint32_t take_set_aside(struct strand *s)
     uint32_t v = s->overflow;
     if (LIKELY(v == NODE_NONE))
         return v;
-    s->overflow = atom_load(&s->left[v], memory_order_relaxed); /* relaxed: as in set_aside() */
-    atom_store(&s->left[v], s->nodes[v].strong, memory_order_relaxed); /* relaxed: the same */
+    s->overflow = atom_load(&s->arrived[v], memory_order_relaxed); /* relaxed: as in set_aside() */
+    atom_store(&s->arrived[v], 0u, memory_order_relaxed); /* relaxed: the same */
     return v;
 }
 
@@ -134,15 +142,16 @@ void strand_push(struct strand *s, uint32_t v)
 /* Makes n arrivals at v. True: v is ready, and the caller's. */
 static inline bool arrive(struct strand *s, uint32_t v, uint32_t n)
 {
-    weir_atomic_u32 *left = &s->left[v];
+    weir_atomic_u32 *arrived = &s->arrived[v];
+    uint32_t before_us = s->nodes[v].strong - n;
     /* [GR1] acquire: the work of all who arrived before, if nobody else is missing: nobody will write the word then.
-     * Pairs with the subtraction below. */
-    if (atom_load(left, memory_order_acquire) != n
+     * Pairs with the addition below. */
+    if (atom_load(arrived, memory_order_acquire) != before_us
         /* [GR1] acq_rel: our work before the last one's arrival, by either way; or the others' work, if we are last. */
-        && atom_sub(left, n, memory_order_acq_rel) != n)
+        && atom_add(arrived, n, memory_order_acq_rel) != before_us)
         return false;
     /* relaxed: the next arrival comes after v has run, and is ordered by what leads from v to it (G1) */
-    atom_store(left, s->nodes[v].strong, memory_order_relaxed);
+    atom_store(arrived, 0u, memory_order_relaxed);
     return true;
 }
 
@@ -207,6 +216,29 @@ static inline bool leads_to_one(const struct strand *s, const struct node *n)
     return n[1].row - n->row == 1 && (n->info & INFO_SPECIAL) == 0 && (s->edges[n->row] & EDGE_DIRECT) == 0;
 }
 
+/* Runs v and the nodes that follow it in memory. Nothing is looked up on the way, and the address of the next record
+ * depends on no load. Returns one that runs next, or NODE_NONE. */
+static uint32_t follow(struct strand *s, uint32_t v)
+{
+    const struct node *n = &s->nodes[v];
+    const weir_atomic_u32 *attention = &s->run->attention;
+    uint32_t budget = s->budget;
+    do {
+        __builtin_prefetch(n + FOLLOW_AHEAD);
+        PROBE3(node_begin, s->w->id, (uint32_t)(n - s->nodes), n->work.fn);
+        int r = n->work.fn(worker_public(s->w), n->arg);
+        if (UNLIKELY(r < 0)) {
+            s->budget = budget;
+            run_fail(s->run, (uint32_t)(n - s->nodes), r);
+            return NODE_NONE;
+        }
+        n++;
+    /* relaxed: a request */
+    } while ((n->info & INFO_FOLLOWS) != 0 && atom_load(attention, memory_order_relaxed) == 0 && --budget != 0);
+    s->budget = budget + (budget == 0); /* who called has counted the first node: the next one is counted there, too */
+    return (uint32_t)(n - s->nodes);
+}
+
 /* Runs a node. Returns one that runs next, or NODE_NONE. */
 static inline uint32_t step(struct strand *s, uint32_t v)
 {
@@ -214,6 +246,8 @@ static inline uint32_t step(struct strand *s, uint32_t v)
     /* relaxed: a request */
     if (UNLIKELY((n->info & INFO_SPECIAL) != 0 || atom_load(&s->run->attention, memory_order_relaxed) != 0))
         return strand_step_special(s, v);
+    if ((n->info & INFO_FOLLOWS) != 0)
+        return follow(s, v);
     PROBE3(node_begin, s->w->id, v, n->work.fn);
     int r = n->work.fn(worker_public(s->w), n->arg);
     if (UNLIKELY(r < 0)) {
@@ -285,9 +319,10 @@ void strand_begin(struct strand *s, struct worker *w, weir_run *run)
         .run = run,
         .nodes = run->nodes,
         .edges = run->edges,
-        .left = run->left,
+        .arrived = run->arrived,
         .base = deque_position(&w->dq),
-        .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : 1,
+        /* Else this is a wait, where nobody looks at the injector: go on, rather than yield for ever. */
+        .budget = w->ticks < INJECTOR_INTERVAL ? INJECTOR_INTERVAL - w->ticks : INJECTOR_INTERVAL,
         .overflow = NODE_NONE,
         .owned = run->scope.owner == worker_public(w) && !run->scope.closed,
     };
@@ -337,8 +372,10 @@ static bool go_through(struct strand *s, struct range *r)
         s->mine = r;
         strand_owe(s);
         weir_push(worker_public(s->w), &r->task);
-        if (run_chain(s, v))
+        if (run_chain(s, v)) {
+            s->mine = NULL; /* what was set aside runs without it, so it may not hold back arrivals */
             return true;
+        }
         weir_task *other = NULL;
         struct range *again = take_back(s, &other);
         if (again == r)

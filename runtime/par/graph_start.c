@@ -25,7 +25,7 @@ static void reset_counters(weir_run *run)
 {
     for (uint32_t i = 0; i < nodes_of(run); i++)
         /* relaxed: no task of the run exists */
-        atom_store(&run->left[i], run->nodes[i].strong, memory_order_relaxed);
+        atom_store(&run->arrived[i], 0u, memory_order_relaxed);
 }
 
 void run_task_init(weir_run *run, weir_task *t, weir_task_fn *fn)
@@ -42,7 +42,7 @@ static void run_free(weir_run *run)
     for (uint32_t i = 0; run->slots != NULL && i < run->n_slots; i++)
         if (run->slots[i].inner != NULL)
             run_free(run->slots[i].inner);
-    os_free(run->left, (n + 1) * sizeof *run->left);
+    os_free(run->arrived, (n + 1) * sizeof *run->arrived);
     os_free(run->slots, run->n_slots * sizeof *run->slots);
     os_free(run->times, 2 * (n + 1) * sizeof *run->times);
     os_free(run, sizeof *run);
@@ -86,14 +86,13 @@ static weir_run *run_new(weir_graph *g, uint32_t flags, weir_run *outer)
     run->nodes = graph_nodes(g);
     run->edges = g->edges;
     run->outer = outer;
-    run->left = os_alloc((n + 1) * sizeof *run->left, CACHE_LINE);
+    run->arrived = os_alloc((n + 1) * sizeof *run->arrived, CACHE_LINE);
     if ((flags & WEIR_RUN_TIMED) != 0)
         run->times = os_alloc(2 * (n + 1) * sizeof *run->times, CACHE_LINE);
-    if (run->left == NULL || ((flags & WEIR_RUN_TIMED) != 0 && run->times == NULL) || !make_slots(run, flags)) {
+    if (run->arrived == NULL || ((flags & WEIR_RUN_TIMED) != 0 && run->times == NULL) || !make_slots(run, flags)) {
         run_free(run);
         return NULL;
     }
-    reset_counters(run);
     return run;
 }
 
@@ -306,8 +305,8 @@ int weir_run_wait(weir_run *run, uint64_t deadline)
         if (worker_self() != NULL)
             return -EDEADLK;
         /* relaxed: the mark carries nothing; futex and CAS agree on the word's value */
-        if (busy == RUN_BUSY && !atom_cas(&run->busy, &busy, (uint32_t)RUN_AWAITED, memory_order_relaxed,
-                                          memory_order_relaxed))
+        if (busy == RUN_BUSY && !atom_cas_weak(&run->busy, &busy, (uint32_t)RUN_AWAITED, memory_order_relaxed,
+                                               memory_order_relaxed))
             continue;
         if (os_futex_wait(&run->busy, RUN_AWAITED, deadline) == -ETIMEDOUT)
             /* [GR4] acquire: as above. */

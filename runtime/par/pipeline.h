@@ -17,8 +17,9 @@
 static inline bool gate_item_comes(weir_atomic_ptr *gate, void *token)
 {
     void *there = NULL;
-    /* [PI1] release: the item before its token; acquire: what the stage did with the items before. Pairs with the other. */
-    if (atom_cas(gate, &there, token, memory_order_acq_rel, memory_order_acquire))
+    /* [PI1] release: the item before its token. On failure acquire: what the stage did with the items before. Pairs with
+     * the other. */
+    if (atom_cas(gate, &there, token, memory_order_release, memory_order_acquire))
         return false;
     atom_store(gate, NULL, memory_order_relaxed); /* relaxed: both have come; the next pair is ordered by [PI2] */
     return true;
@@ -28,8 +29,8 @@ static inline bool gate_item_comes(weir_atomic_ptr *gate, void *token)
 static inline void *gate_turn_comes(weir_atomic_ptr *gate)
 {
     void *there = NULL;
-    /* [PI1] release: what the stage did; acquire: the item. Pairs with the other. */
-    if (atom_cas(gate, &there, GATE_TURN, memory_order_acq_rel, memory_order_acquire))
+    /* [PI1] release: what the stage did. On failure acquire: the item. Pairs with the other. */
+    if (atom_cas(gate, &there, GATE_TURN, memory_order_release, memory_order_acquire))
         return NULL;
     atom_store(gate, NULL, memory_order_relaxed); /* relaxed: as above */
     return there;

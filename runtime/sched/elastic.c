@@ -17,7 +17,7 @@
  * it rests. */
 static void check_rest_behind(struct runtime *rt)
 {
-    /* [EL6] forbids: a sleeper still counts the place that was left, while who left it misses the sleeper: neither ends the
+    /* [EL7] forbids: a sleeper still counts the place that was left, while who left it misses the sleeper: neither ends the
      * runtime; pairs with idle_announce(). [EL5] forbids: a spare misses the end while who ends the runtime misses the
      * spare; pairs with end_if_dry(). */
     atom_fence(memory_order_seq_cst);
@@ -197,10 +197,11 @@ void elastic_withdraw(struct runtime *rt)
     uint32_t id = idle_withdraw_any(&rt->idle, rt->count);
     if (id == IDLE_NOBODY)
         return; /* the surplus worker runs, and will step down by itself */
-    if (duty_withdraw(&rt->elastic.duty))
+    /* One that is not settled may be about to take its announcement back, with a task in its hands. */
+    if (idle_is_settled(&rt->idle, id) && duty_withdraw(&rt->elastic.duty))
         seat_rest(rt, id);
     else
-        (void)idle_wake_seat(&rt->idle, id); /* wanted again: it looks for work and announces itself anew */
+        (void)idle_wake_seat(&rt->idle, id); /* or wanted again: it looks for work and announces itself anew */
 }
 
 static uint64_t new_deadline(const struct worker *w)
@@ -240,7 +241,7 @@ static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *r
     return true;
 }
 
-enum elastic_rest elastic_sleep(struct worker *w)
+static enum elastic_rest sleep_on(struct worker *w)
 {
     enum elastic_rest rest = REST_WOKEN;
     uint64_t deadline = new_deadline(w);
@@ -257,6 +258,14 @@ enum elastic_rest elastic_sleep(struct worker *w)
             break;
         }
     }
+}
+
+enum elastic_rest elastic_sleep(struct worker *w)
+{
+    idle_set_settled(&w->rt->idle, w->id, true);
+    enum elastic_rest rest = sleep_on(w);
+    idle_set_settled(&w->rt->idle, w->id, false);
+    return rest;
 }
 
 enum elastic_rest elastic_step_down(struct worker *w)

@@ -15,6 +15,7 @@
 #define TOKEN_NUDGE UINT32_C(4)  /* reckon the deadline of your sleep anew */
 #define MARK_UNTIMED UINT32_C(8) /* the sleeper has no deadline: a nudge must wake it */
 #define MARK_ABSENT UINT32_C(16) /* the seat has no thread */
+#define MARK_SETTLED UINT32_C(32) /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
@@ -101,12 +102,13 @@ void idle_abandon_search(struct idle *idle)
 
 void idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
-    atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_relaxed); /* relaxed: ordered by the fence below */
+    /* [EL6] release: that the worker is not settled; pairs with idle_withdraw(). The rest is ordered by the fence below. */
+    atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_release);
     /* [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
     atom_add(&idle->sleepers, 1u, memory_order_release);
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
-    /* [EL6] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
+    /* [EL7] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
      * [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
      * the fences in weir_push_slow() and submit.c; the heavy fence of the parker covers pushes that go fast. */
     atom_fence(memory_order_seq_cst);
@@ -301,6 +303,7 @@ bool idle_withdraw(struct idle *idle, uint32_t id)
 {
     if (!claim(idle->asleep, id))
         return false;
+    atom_fence(memory_order_acquire); /* [EL6] acquire: pairs with idle_announce() */
     atom_sub(&idle->sleepers, 1u, memory_order_relaxed); /* relaxed: who relied on it finds one fewer to wake */
     return true;
 }
@@ -334,6 +337,22 @@ bool idle_wake_seat(struct idle *idle, uint32_t id)
 void idle_clear_search(struct idle *idle, uint32_t id)
 {
     atom_and(&idle->parking[id]->token, ~TOKEN_SEARCH, memory_order_relaxed); /* relaxed: the seat is the caller's */
+}
+
+void idle_set_settled(struct idle *idle, uint32_t id, bool settled)
+{
+    weir_atomic_u32 *token = &idle->parking[id]->token;
+    /* relaxed, both: who asks has claimed an announcement that came after [EL6]; too old an answer costs a wake-up */
+    if (settled)
+        atom_or(token, MARK_SETTLED, memory_order_relaxed);
+    else
+        atom_and(token, ~MARK_SETTLED, memory_order_relaxed);
+}
+
+bool idle_is_settled(const struct idle *idle, uint32_t id)
+{
+    /* relaxed: as above */
+    return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & (MARK_SETTLED | MARK_ABSENT)) != 0;
 }
 
 void idle_set_absent(struct idle *idle, uint32_t id, bool absent)

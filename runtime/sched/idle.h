@@ -121,6 +121,10 @@ uint32_t idle_withdraw_any(struct idle *idle, uint32_t from) MUST_USE;
 bool idle_wake_seat(struct idle *idle, uint32_t id);
 /* Takes back the wake-up of an absent seat that could not be brought. The caller is its waker. */
 void idle_clear_search(struct idle *idle, uint32_t id);
+/* Sleeper `id` has had its last look and sleeps on, or has left its sleep. Called by the worker. */
+void idle_set_settled(struct idle *idle, uint32_t id, bool settled);
+/* Whether a withdrawn sleeper sleeps for good: one that is still looking may have found a task and must be woken. */
+bool idle_is_settled(const struct idle *idle, uint32_t id);
 /* Whether seat `id` has no thread: who wakes it starts one. The seat is the caller's (elastic.h). */
 void idle_set_absent(struct idle *idle, uint32_t id, bool absent);
 bool idle_is_absent(const struct idle *idle, uint32_t id);

@@ -423,8 +423,9 @@ static int count_node(weir_worker *w, void *arg)
     return 0;
 }
 
-/* Builds backwards, so that freezing has to sort; a call that fails is made once more. */
-static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint32_t n, bool *failed)
+/* Builds backwards, so that freezing has to sort, or forwards, so that it lays out in place; a call that fails is made
+ * once more. */
+static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint32_t n, bool forward, bool *failed)
 {
     weir_node *node = calloc(n, sizeof *node);
     weir_run *run = NULL;
@@ -437,12 +438,15 @@ static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint3
         }
         cr_assert_eq(r, 0);
     }
+    uint32_t edges = 0;
     for (uint32_t i = 1; i < n; i++) {
-        while ((r = weir_graph_precede(g, node[i], node[i - 1])) == -ENOMEM) {
-            *failed = true;
-            cr_assert_eq(weir_graph_edge_count(g), i - 1);
+        for (uint32_t to = forward ? i : i - 1; to <= (forward ? i + 1 : i - 1) && to < n; to++, edges++) {
+            while ((r = weir_graph_precede(g, node[forward ? i - 1 : i], node[to])) == -ENOMEM) {
+                *failed = true;
+                cr_assert_eq(weir_graph_edge_count(g), edges);
+            }
+            cr_assert_eq(r, 0);
         }
-        cr_assert_eq(r, 0);
     }
     while ((r = weir_graph_freeze(g, NULL)) == -ENOMEM)
         *failed = true;
@@ -454,9 +458,8 @@ static weir_run *build_with_faults(weir_graph *g, weir_atomic_u32 *visits, uint3
     return run;
 }
 
-Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
+static void build_as_long_as_it_fails(bool forward)
 {
-    need_faults();
     weir_runtime *rt = start(2);
     bool failed = true;
     uint64_t nth = 1;
@@ -466,7 +469,7 @@ Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
         failed = false;
         cr_assert_eq(weir_graph_create(&g), 0);
         arm(OS_FAULT_ALLOC, nth);
-        weir_run *run = build_with_faults(g, &visits, 300, &failed);
+        weir_run *run = build_with_faults(g, &visits, 300, forward, &failed);
         disarm(OS_FAULT_ALLOC);
         cr_assert_eq(weir_run_once(rt, run), 0);
         cr_assert_eq(get(&visits), 300);
@@ -475,6 +478,13 @@ Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
     }
     cr_assert_gt(nth, 10);
     stop(rt);
+}
+
+Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
+{
+    need_faults();
+    build_as_long_as_it_fails(false);
+    build_as_long_as_it_fails(true);
 }
 
 
@@ -505,4 +515,109 @@ Test(fault, a_graph_runs_without_any_memory)
     cr_assert_eq(weir_run_destroy(run), 0);
     cr_assert_eq(weir_graph_destroy(g), 0);
     stop(rt);
+}
+
+/* --- the same, with what a worker's pool has left gone on the way -------------------------------------------------- */
+
+#define HOARD_MAX 10000u
+#define RANGE_PAYLOAD 16u /* bytes: a pooled task with it is as large as what a graph pushes */
+
+static weir_task *hoard[HOARD_MAX];
+static unsigned hoarded;
+static weir_runtime *hoarder;
+static weir_task guest_task;
+
+static void *submit_one(void *arg)
+{
+    (void)arg;
+    weir_task_init(&guest_task, count_one);
+    return (void *)(intptr_t)weir_submit(hoarder, &guest_task, WEIR_BLOCK, WEIR_FOREVER);
+}
+
+/* Takes all that is left, and leaves a task in the injector. */
+static int take_all(weir_worker *w, void *arg)
+{
+    pthread_t other;
+    (void)arg;
+    if (pthread_create(&other, NULL, submit_one, NULL) != 0 || pthread_join(other, NULL) != 0)
+        return -EAGAIN;
+    arm_always(OS_FAULT_ALLOC);
+    while (hoarded < HOARD_MAX && weir_task_new(w, count_one, RANGE_PAYLOAD, &hoard[hoarded]) == 0)
+        hoarded++;
+    return 0;
+}
+
+static void give_hoard_back(void)
+{
+    disarm(OS_FAULT_ALLOC);
+    while (hoarded > 0)
+        weir_task_free(hoard[--hoarded]);
+}
+
+/* first -> many -> two each -> last: the strand goes back to the scheduler while nodes are set aside. */
+Test(fault, a_graph_that_runs_out_of_memory_leaves_nothing_out)
+{
+    enum { WIDTH = 200 };
+    need_faults();
+    hoarder = start(1);
+    weir_graph *g = NULL;
+    weir_run *run = NULL;
+    weir_atomic_u32 visits = {0}, ends = {0};
+    weir_node first, last, n, leaf;
+    cr_assert_eq(weir_graph_create(&g), 0);
+    cr_assert_eq(weir_graph_add(g, take_all, NULL, &first), 0);
+    cr_assert_eq(weir_graph_add(g, count_node, &ends, &last), 0);
+    for (int i = 0; i < WIDTH; i++) {
+        cr_assert_eq(weir_graph_add(g, count_node, &visits, &n), 0);
+        cr_assert_eq(weir_graph_precede(g, first, n), 0);
+        for (int k = 0; k < 2; k++) {
+            cr_assert_eq(weir_graph_add(g, count_node, &visits, &leaf), 0);
+            cr_assert_eq(weir_graph_precede(g, n, leaf), 0);
+            cr_assert_eq(weir_graph_precede(g, leaf, last), 0);
+        }
+    }
+    cr_assert_eq(weir_graph_freeze(g, NULL), 0);
+    cr_assert_eq(weir_run_create(g, 0, &run), 0);
+    int r = weir_run_once(hoarder, run);
+    give_hoard_back();
+    cr_assert_eq(r, 0);
+    cr_assert_eq(get(&visits), 3 * WIDTH);
+    cr_assert_eq(get(&ends), 1);
+    cr_assert_eq(weir_run_destroy(run), 0);
+    cr_assert_eq(weir_graph_destroy(g), 0);
+    stop(hoarder);
+}
+
+static int first_three(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    return 7;
+}
+
+/* What a multi-condition chooses is pushed; a node that is chosen twice can't wait in the strand twice. */
+Test(fault, a_choice_without_memory_is_an_error)
+{
+    need_faults();
+    hoarder = start(1);
+    weir_graph *g = NULL;
+    weir_run *run = NULL;
+    weir_atomic_u32 visits = {0};
+    weir_node first, choice, n;
+    weir_node_spec s = {.size = sizeof s, .kind = WEIR_NODE_MULTI, .fn = first_three};
+    cr_assert_eq(weir_graph_create(&g), 0);
+    cr_assert_eq(weir_graph_add(g, take_all, NULL, &first), 0);
+    cr_assert_eq(weir_graph_add_spec(g, &s, &choice), 0);
+    cr_assert_eq(weir_graph_add(g, count_node, &visits, &n), 0);
+    cr_assert_eq(weir_graph_precede(g, first, choice), 0);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(weir_graph_precede(g, choice, n), 0);
+    cr_assert_eq(weir_graph_freeze(g, NULL), 0);
+    cr_assert_eq(weir_run_create(g, 0, &run), 0);
+    int r = weir_run_once(hoarder, run);
+    give_hoard_back();
+    cr_assert_eq(r, -ENOMEM);
+    cr_assert_leq(get(&visits), 3);
+    cr_assert_eq(weir_run_destroy(run), 0);
+    cr_assert_eq(weir_graph_destroy(g), 0);
+    stop(hoarder);
 }

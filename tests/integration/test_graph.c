@@ -236,6 +236,64 @@ Test(graph, every_node_runs_once_and_after_its_predecessors)
     }
 }
 
+/* Rows of 0 to 20 later nodes, added row by row, their targets rising, falling, or first the last one. */
+static void graph_by_rows(weir_graph *g, unsigned seed, int kind, weir_node *n)
+{
+    order.n_before = 0;
+    memset(order.times, 0, sizeof order.times);
+    for (uint32_t i = 0; i < NODES; i++)
+        n[i] = node(g, ordered, &order.ended[i]);
+    for (uint32_t i = 0; i + 1 < NODES; i++) {
+        uint32_t row[20], length = 0;
+        uint32_t most = (uint32_t)rand_r(&seed) % 4 != 0 ? 2 : 20; /* most rows are short */
+        for (uint32_t to = i + 1; to < NODES && length < most; to += 1 + (uint32_t)rand_r(&seed) % 40)
+            row[length++] = to;
+        for (uint32_t k = 0; k < length && order.n_before < NODES * 8; k++) {
+            uint32_t to = kind == 0 ? row[k] : kind == 1 ? row[length - 1 - k] : row[(k + length - 1) % length];
+            OK(weir_graph_precede(g, n[i], n[to]));
+            order.before[order.n_before][0] = i;
+            order.before[order.n_before++][1] = to;
+        }
+    }
+}
+
+Test(graph, rows_in_whatever_order_make_the_same_graph)
+{
+    weir_node n[NODES], found[2];
+    weir_runtime *rt = start(2);
+    for (unsigned seed = 1; seed <= 30; seed++) {
+        for (int kind = 0; kind < 3; kind++) {
+            weir_graph *g = graph();
+            graph_by_rows(g, seed, kind, n);
+            weir_run *r = frozen_run(g, 0);
+            for (uint32_t times = 1; times <= 3; times++) {
+                OK(weir_run_once(rt, r));
+                for (uint32_t i = 0; i < NODES; i++)
+                    cr_assert_eq(order.times[i], times, "node %u of seed %u, kind %d", i, seed, kind);
+                for (uint32_t i = 0; i < order.n_before; i++)
+                    cr_assert_lt(order.ended[order.before[i][0]], order.ended[order.before[i][1]]);
+            }
+            drop(g, r);
+        }
+    }
+    stop(rt);
+    for (int kind = 0; kind < 3; kind++) { /* a double in the last row: what was laid out until then is taken back */
+        weir_graph *g = graph();
+        graph_by_rows(g, 5, kind, n);
+        weir_edge twice = {n[NODES - 2], n[NODES - 1]}, doubles[] = {twice, twice};
+        OK(weir_graph_edges(g, doubles, 2));
+        uint32_t edges = weir_graph_edge_count(g);
+        weir_graph_fault fault = {.nodes = found, .room = 2};
+        for (int times = 0; times < 2; times++) {
+            cr_assert_eq(weir_graph_freeze(g, &fault), -EEXIST);
+            cr_assert(fault.count == 2 && found[0].index == twice.before.index && found[1].index == twice.after.index);
+            cr_assert_eq(weir_graph_edge_count(g), edges);
+        }
+        OK(weir_graph_add(g, nothing, NULL, NULL)); /* it is still a builder */
+        drop(g, NULL);
+    }
+}
+
 Test(graph, higher_priority_runs_first_among_nodes_ready_together)
 {
     weir_runtime *rt = start(1);
@@ -794,4 +852,54 @@ Test(graph, dot_shows_names_kinds_and_times)
     free(text);
     drop(g, r);
     stop(rt);
+}
+
+/* --- a run that is waited for by the only worker there is ----------------------------------------------------------- */
+
+static weir_task from_outside;
+static weir_runtime *only;
+
+static weir_task *nothing_to_do(weir_worker *w, weir_task *t)
+{
+    (void)w, (void)t;
+    return NULL;
+}
+
+static void *submits(void *arg)
+{
+    (void)arg;
+    weir_task_init(&from_outside, nothing_to_do);
+    return (void *)(intptr_t)weir_submit(only, &from_outside, WEIR_BLOCK, WEIR_FOREVER);
+}
+
+static int beside_a_submit;
+
+static void run_beside_a_submit(weir_worker *w, void *run)
+{
+    pthread_t other;
+    void *r = NULL;
+    (void)w;
+    if (pthread_create(&other, NULL, submits, NULL) != 0 || pthread_join(other, &r) != 0 || r != NULL)
+        beside_a_submit = -EAGAIN;
+    else
+        beside_a_submit = weir_run_n(only, run, 3);
+}
+
+Test(graph, a_run_on_a_worker_ends_although_outside_work_waits)
+{
+    weir_atomic_u32 visits = {0};
+    weir_graph *g = graph();
+    weir_node n[500];
+    only = start(1);
+    for (int i = 0; i < 500; i++) {
+        n[i] = node(g, count, &visits);
+        if (i > 0)
+            OK(weir_graph_precede(g, n[i - 1], n[i]));
+    }
+    weir_run *run = frozen_run(g, 0);
+    OK(weir_call(only, run_beside_a_submit, run));
+    OK(beside_a_submit);
+    cr_assert_eq(get(&visits), 1500);
+    drop(g, run);
+    stop(only);
 }

@@ -122,7 +122,7 @@ static void third(void) { become_spare(2, 2); }
 /* --- a worker that steps down while the runtime ends ------------------------------------------------------------- */
 
 /* Two on duty, one wanted. Neither has a deadline: a spare that misses the end sleeps for ever. */
-static void setup_surplus(void)
+static void setup_one_too_many(void)
 {
     rt = rig_create(2, 2, 2, 0);
     atom_store(&rt->elastic.duty.word, duty_with_target(duty_read(&rt->elastic.duty), 1), memory_order_relaxed);
@@ -361,6 +361,25 @@ static void submit_two_and_end(void)
     rig_end(rt);
 }
 
+/* --- a surplus sleeper that is withdrawn ------------------------------------------------------------------------ */
+
+/* Worker 0 is blocked, and worker 1 is on duty in its place: a surplus when worker 0 comes back. */
+static void setup_surplus(void)
+{
+    setup_leaver();
+    atom_store(&rt->elastic.duty.word, duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT, memory_order_relaxed);
+}
+
+static void comes_back(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    weir_task *t;
+    block_leave(w);
+    while ((t = worker_search(w)) != NULL)
+        worker_run_chain(w, t);
+    rig_worker_end();
+}
+
 /* --- the table -------------------------------------------------------------------------------------------------- */
 
 static void setup_table(void)
@@ -409,9 +428,9 @@ static const struct model_client clients[] = {
      .timeouts = 2, .leaks_ok = true, .thread = {stayer, leaver, submit_two_and_end}},
     {.name = "block_against_leaving_the_search", .setup = setup_two_and_spare, .check = check_both_ran, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {blocker, searcher, third}},
-    {.name = "step_down_against_end", .setup = setup_surplus, .check = check_dropped, .preemptions = 3, .leaks_ok = true,
-     .thread = {stepper, stop_and_park}},
-    {.name = "random_step_down_against_end", .setup = setup_surplus, .check = check_dropped, .pct = true,
+    {.name = "step_down_against_end", .setup = setup_one_too_many, .check = check_dropped, .preemptions = 3,
+     .leaks_ok = true, .thread = {stepper, stop_and_park}},
+    {.name = "random_step_down_against_end", .setup = setup_one_too_many, .check = check_dropped, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {stepper, stop_and_park}},
     {.name = "leave_against_rest", .setup = setup_drain_and_leaver, .check = check_dropped, .pct = true,
      .executions = 20000, .timeouts = 2, .leaks_ok = true, .thread = {runner, sleeps_and_leaves, counts2}},
@@ -427,6 +446,8 @@ static const struct model_client clients[] = {
      .thread = {governor, grown, submit_beside_stuck}},
     {.name = "governor_against_leaving_the_search", .setup = setup_governor_and_searcher, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {governor, stuck_searcher, grown, submit_beside_stuck}},
+    {.name = "withdrawal_against_a_find", .setup = setup_surplus, .check = check_both_ran, .pct = true, .executions = 20000,
+     .timeouts = 2, .leaks_ok = true, .thread = {comes_back, leaver, submit_two_and_end}},
     {.name = "table_against_sweep", .tag = 3, .setup = setup_table, .check = check_table, .preemptions = 3, .leaks_ok = true,
      .thread = {sweeper, goes_and_comes}},
     {.name = "table_changes_meet", .tag = 2, .setup = setup_table, .check = check_table, .preemptions = 3, .leaks_ok = true,

@@ -176,6 +176,15 @@ void os_free(void *p, size_t size)
     alloc_put(p, "os_free", 0);
 }
 
+void *os_resize(void *p, size_t size, size_t now, size_t align)
+{
+    void *q = alloc_get(now, align);
+    if (p != NULL && q != NULL)
+        memcpy(q, p, size < now ? size : now);
+    os_free(p, size);
+    return q;
+}
+
 /* --- payload ---------------------------------------------------------------------------------------------------- */
 
 static struct payload *payload_of(uintptr_t addr)
