@@ -13,6 +13,17 @@
 
 #define RETRY_NS UINT64_C(10000000) /* a choice: a process out of threads is not asked again for 10 ms */
 
+/* After a place on duty was given up: whoever is the last to announce itself, or to leave, ends the runtime or says that
+ * it rests. */
+static void check_rest_behind(struct runtime *rt)
+{
+    /* [EL7] forbids: a sleeper still counts the place that was left, while who left it misses the sleeper: neither ends the
+     * runtime; pairs with idle_announce(). [EL5] forbids: a spare misses the end while who ends the runtime misses the
+     * spare; pairs with end_if_dry(). */
+    atom_fence(memory_order_seq_cst);
+    runtime_check_rest(rt);
+}
+
 /* --- seats ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t bit_of(uint32_t id)
@@ -23,7 +34,7 @@ static uint64_t bit_of(uint32_t id)
 static bool seat_claim(weir_atomic_u64 *map, uint32_t id)
 {
     /* [EL3] acquire: the seat as its last owner left it; pairs with seat_release(). */
-    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acq_rel) & bit_of(id)) != 0;
+    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acquire) & bit_of(id)) != 0;
 }
 
 static void seat_release(weir_atomic_u64 *map, uint32_t id)
@@ -96,7 +107,7 @@ static bool bring(struct idle *idle, uint32_t id)
     seat_release(rt->elastic.vacant, id);
     if (!ended) {
         atom_store(&rt->elastic.retry_at, os_now() + RETRY_NS, memory_order_relaxed); /* relaxed: a hint */
-        runtime_check_rest(rt);
+        check_rest_behind(rt);
     }
     return false;
 }
@@ -111,7 +122,7 @@ bool elastic_arrive(struct worker *w)
     if (idle_end_search(&rt->idle) && steal_anything_left(rt))
         (void)idle_wake_one(&rt->idle); /* P3 */
     duty_dismiss(&rt->elastic.duty);
-    runtime_check_rest(rt);
+    check_rest_behind(rt);
     return false;
 }
 
@@ -148,7 +159,7 @@ static bool fill_place(struct runtime *rt, bool work_waits)
         id = seat_claim_any(rt, e->vacant);
     if (id == IDLE_NOBODY) { /* one that is just being left: as if all were taken */
         duty_dismiss(&e->duty);
-        runtime_check_rest(rt);
+        check_rest_behind(rt);
         return false;
     }
     atom_add(&e->called, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
@@ -226,7 +237,7 @@ static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *r
         return true;
     }
     *rest = retire(w);
-    runtime_check_rest(rt);
+    check_rest_behind(rt);
     return true;
 }
 
@@ -266,10 +277,7 @@ enum elastic_rest elastic_step_down(struct worker *w)
     deque_shrink(&w->dq);
     rcu_flush();
     seat_release(rt->elastic.spare, w->id);
-    /* [EL5] forbids: the spare misses the end while who ends the runtime misses the spare; pairs with
-     * elastic_dismiss_spares(). */
-    atom_fence(memory_order_seq_cst);
-    runtime_check_rest(rt);
+    check_rest_behind(rt);
     PROBE1(park, w->id);
     enum elastic_rest rest = elastic_sleep(w);
     PROBE1(unpark, w->id);
@@ -280,7 +288,7 @@ enum elastic_rest elastic_step_down(struct worker *w)
 
 void elastic_dismiss_spares(struct runtime *rt)
 {
-    atom_fence(memory_order_seq_cst); /* [EL5] the phase before the look; pairs with elastic_step_down() */
+    /* [EL5] the phase before the look: the caller has fenced; pairs with check_rest_behind(). */
     for (uint32_t id; (id = seat_claim_any(rt, rt->elastic.spare)) != IDLE_NOBODY;)
         (void)idle_wake_seat(&rt->idle, id);
 }

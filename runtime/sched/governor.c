@@ -69,8 +69,8 @@ static void doze(struct runtime *rt)
 {
     struct governor *g = &rt->governor;
     uint32_t state = GOVERNOR_AWAKE;
-    /* relaxed: ordered by the fence */
-    if (!atom_cas(&g->state, &state, (uint32_t)GOVERNOR_ASLEEP, memory_order_relaxed, memory_order_relaxed))
+    /* relaxed: ordered by the fence. Weak: the caller comes again. */
+    if (!atom_cas_weak(&g->state, &state, (uint32_t)GOVERNOR_ASLEEP, memory_order_relaxed, memory_order_relaxed))
         return;
     /* [GV1] forbids: the governor misses a task while the task's submitter, or the last searcher to leave, misses that
      * the governor sleeps; pairs with the fences in submit.c and idle_end_search(). */

@@ -91,7 +91,8 @@ static void end_if_dry(struct runtime *rt)
     if (runtime_phase(rt) != PHASE_ENDED && !all_asleep(rt))
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
-    /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
+    /* [EL5] [PK4] forbids: a worker parks, or steps down, without seeing the phase while its announcement, or its seat
+     * among the spares, is missed here; pairs with idle_announce() and elastic.c. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
     elastic_dismiss_spares(rt);

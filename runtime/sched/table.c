@@ -79,7 +79,7 @@ static bool change(struct worker *w, bool add)
     for (;;) {
         new = copy_with(old, w, add);
         /* [WT1] release: the entries, and the worker's deque; pairs with table_read(). Acquire: the entries to copy. */
-        if (new == NULL || atom_cas(&rt->table, &old, new, memory_order_acq_rel, memory_order_acquire))
+        if (new == NULL || atom_cas_weak(&rt->table, &old, new, memory_order_acq_rel, memory_order_acquire))
             break;
         os_free(new, new->bytes);
     }

@@ -104,8 +104,8 @@ static inline enum slot_state state_of(const struct ring *r, uint64_t cursor, ui
 static inline void move_on(weir_atomic_u64 *cursor, uint64_t from, uint64_t to)
 {
     /* [IQ1] release: the entries before `to` were filled (taken); pairs with the acquires in find_free(), front(),
-     * ring_take() and at_head(). relaxed on failure: somebody else has moved it on. */
-    (void)atom_cas(cursor, &from, to, memory_order_release, memory_order_relaxed);
+     * ring_take() and at_head(). relaxed on failure: somebody else has moved it on. Weak: a cursor may lag (R3). */
+    (void)atom_cas_weak(cursor, &from, to, memory_order_release, memory_order_relaxed);
 }
 
 /* Moves head on over what was taken and returns it: it stood at a held or a free position (R5). */
@@ -178,8 +178,8 @@ static inline bool stays(struct ring *r, uint64_t cursor, uint64_t word)
     if (LIKELY(ahead(tail, cursor) <= (int64_t)r->mask))
         return true;
     uint64_t taken = word_of(lap_of(r, cursor) + 1, tasks_of(word), 0);
-    /* [IQ2] acquire: as in ring_take(). relaxed on failure: somebody has taken it. */
-    return !atom_cas(slot_of(r, cursor), &word, taken, memory_order_acquire, memory_order_relaxed);
+    /* relaxed: the tasks are the caller's own; on failure somebody has taken them. */
+    return !atom_cas(slot_of(r, cursor), &word, taken, memory_order_relaxed, memory_order_relaxed);
 }
 
 /* What a push at `cursor` gets when the copy of head says that there is no room. */
@@ -218,7 +218,7 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
         uint64_t held = word_of(lap_of(r, cursor), room, (uint64_t)(uintptr_t)tasks[0] >> 3);
         /* [IQ2] release: the tasks; pairs with ring_take(). [IQ4] seq_cst: the fill, then the look at the sleepers;
          * pairs with idle_announce(). relaxed on failure: somebody else was faster. */
-        if (!atom_cas(slot_of(r, cursor), &word, held, memory_order_seq_cst, memory_order_relaxed))
+        if (!atom_cas_weak(slot_of(r, cursor), &word, held, memory_order_seq_cst, memory_order_relaxed))
             continue;
         if (UNLIKELY(!stays(r, cursor, held)))
             continue;
@@ -241,8 +241,8 @@ void ring_close(struct ring *r)
         if (ahead(cursor, front(r)) > (int64_t)r->mask || state_of(r, cursor, word) != SLOT_FREE)
             continue; /* out of date: there are more slots than tasks */
         /* [IQ5] release: what the closer did before; pairs with ring_is_drained(). */
-        if (atom_cas(slot_of(r, cursor), &word, word_of(lap_of(r, cursor), 1, CLOSED_ADDRESS), memory_order_release,
-                     memory_order_relaxed)) /* relaxed: look again */
+        if (atom_cas_weak(slot_of(r, cursor), &word, word_of(lap_of(r, cursor), 1, CLOSED_ADDRESS), memory_order_release,
+                          memory_order_relaxed)) /* relaxed: look again */
             return;
     }
 }
@@ -287,8 +287,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
         __builtin_prefetch(t, 1);
         /* [IQ2] acquire: the tasks; pairs with ring_push(). [IQ6] release: what this taker has pushed before; pairs
          * with the load above. relaxed on failure: somebody else was faster. */
-        if (!atom_cas(slot_of(r, cursor), &word, word_of(lap_of(r, cursor) + 1, n, 0), memory_order_acq_rel,
-                      memory_order_relaxed))
+        if (!atom_cas_weak(slot_of(r, cursor), &word, word_of(lap_of(r, cursor) + 1, n, 0), memory_order_acq_rel,
+                           memory_order_relaxed))
             continue;
         uint64_t time = unlink_chain(t, n, out + got);
         if (got == 0)

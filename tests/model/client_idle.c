@@ -118,6 +118,13 @@ static void submit01(void)
     submit(1);
 }
 
+/* To the inbox of a worker that may be parking, where only that worker finds it. */
+static void submit_pinned(void)
+{
+    rig_job_init(&job[0], 9);
+    MODEL_ASSERT(runtime_submit_to(rt, 0, &job[0].task, WEIR_TRY, 0) == 0);
+}
+
 static weir_task *forked_run(weir_worker *w, weir_task *t)
 {
     struct rig_job *j = (struct rig_job *)(void *)t;
@@ -251,6 +258,7 @@ static const struct model_client clients[] = {
     CLIENT("park_against_two_pushes", setup_two, parker0_2, pusher_two),
     CLIENT("park_against_push_and_pop", setup_two, parker0_1, pusher_pop),
     CLIENT("park_against_submit", setup_one, parker0_1, submit0),
+    CLIENT("park_against_pinned_submit", setup_one, parker0_1, submit_pinned),
     CLIENT("park_twice_against_submits", setup_one, parker0_2, submit01),
     CLIENT("cancel_against_wakes", setup_one, parker0_2, submit0, submit1),
     CLIENT("park_against_push_without_membarrier", setup_two_always, parker0_1, pusher_leaf),

@@ -260,7 +260,7 @@ struct model {
     unsigned nnames;
     struct { void *p; size_t n; } keep[4];
     unsigned nkeep;
-    struct { void *fn; void *arg; int tid; } started[MODEL_THREADS_MAX]; /* by os_thread_start() */
+    struct { void *fn; void *arg; void *handle; int tid; } started[MODEL_THREADS_MAX]; /* by os_thread_start() */
     unsigned nstarted;
     const char *replay;
     char *image;

@@ -234,10 +234,15 @@ void model_relax(void)
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg)
 {
     (void)name, (void)stack, (void)cpu;
+    model_payload(t, true, "thread handle", last_file(), last_line());
+    for (unsigned i = 0; i < M->nstarted; i++)
+        if (M->started[i].handle == t)
+            model_fail(last_file(), last_line(), "a thread is started before the last one of this handle was joined");
     if (M->nstarted == MODEL_THREADS_MAX)
         model_die("too many threads");
     M->started[M->nstarted].fn = (void *)(uintptr_t)fn;
     M->started[M->nstarted].arg = arg;
+    M->started[M->nstarted].handle = t;
     M->started[M->nstarted].tid = 0;
     t->id = (pthread_t)M->nstarted++;
     return 0;
@@ -256,6 +261,8 @@ void os_thread_join(struct os_thread *t)
 {
     struct op o;
     int tid = M->started[t->id].tid;
+    model_payload(t, false, "thread handle", last_file(), last_line());
+    M->started[t->id].handle = NULL;
     if (tid == 0)
         model_die("a thread is joined that no client thread runs");
     if (M->immediate) { /* in check: it has ended, and everything it did is known */

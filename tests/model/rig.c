@@ -50,12 +50,12 @@ int eventfd_ring(int fd)
 /* --- the runtime ------------------------------------------------------------------------------------------------ */
 
 bool rig_always_public;
-uint32_t rig_spares;
+uint32_t rig_spares, rig_growth;
 
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests)
 {
-    weir_config config = {.size = sizeof config, .workers = workers, .min_workers = workers, .max_workers = workers,
-                          .retire_after_ms = 1, .spare_workers = rig_spares, .queue_capacity = queue, .deque_capacity = deque,
+    weir_config config = {.size = sizeof config, .workers = workers, 
+                          .min_workers = workers, .max_workers = workers + rig_growth, .retire_after_ms = 1, .spare_workers = rig_spares, .queue_capacity = queue, .deque_capacity = deque,
                           .deque_limit = DEQUE_CAPACITY_MAX, .stack_size = RIG_STACK, .guests = guests, .name = "rig",
                           .publish_mode = rig_always_public ? WEIR_PUBLISH_ALWAYS : WEIR_PUBLISH_ON_DEMAND};
     struct runtime *rt = NULL;

@@ -17,8 +17,8 @@
 
 /* Set before rig_create(): every push publishes, as where membarrier is missing. */
 extern bool rig_always_public;
-/* Set before rig_create(): seats for spare workers. */
-extern uint32_t rig_spares;
+/* Set before rig_create(): seats for spare workers, and how many more workers the governor may call. */
+extern uint32_t rig_spares, rig_growth;
 /* Builds a runtime of that many workers; deque and queue hold at least that many tasks before they grow or are full. */
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests);
 /* Frees it: all client threads have ended. */
