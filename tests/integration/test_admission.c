@@ -193,6 +193,7 @@ Test(admission, guards_are_not_changed_under_a_running_callback)
     a.mark_arg = &calls;
     start_guarded(&a, 1);
     close_gate();
+    cr_assert_eq(weir_submit(rt, &tasks[0], WEIR_TRY, 0), 0); /* it stays in the queue */
     cr_assert_geq(get(&calls), 1);
     cr_assert_eq(set_inside, -EBUSY);
     cr_assert_eq(stats().guards.guards, WEIR_MARKS);
