@@ -71,6 +71,7 @@ struct consumer {
 
 static struct ring q;
 static bool stopping;                /* this round stops threads */
+static weir_atomic_u32 wanted;       /* a thread shall stand still; not any more, if the signal comes to it after its end */
 static weir_atomic_u32 held, go_on;  /* signal handlers entered; futex: rounds of stopping that are over */
 static struct eventcount room;
 static struct item items[PRODUCERS_MAX][ITEMS_MAX];
@@ -99,6 +100,8 @@ static void stand_still(int signal_number)
     int saved = errno;
     uint32_t now = atom_load(&go_on, memory_order_acquire); /* orders, all in this section: stronger than needed */
     (void)signal_number;
+    if (atom_load(&wanted, memory_order_seq_cst) == 0)
+        return; /* it was given up before go_on was read: nobody would let this thread go */
     atom_add(&held, 1u, memory_order_seq_cst);
     while (atom_load(&go_on, memory_order_acquire) == now)
         os_futex_wait(&go_on, now, OS_FOREVER);
@@ -120,6 +123,7 @@ static void stop_one(struct victim **all, uint32_t n, uint32_t who)
 {
     uint32_t before[PRODUCERS_MAX + CONSUMERS_MAX];
     uint32_t was = atom_load(&held, memory_order_acquire);
+    atom_store(&wanted, 1u, memory_order_seq_cst);
     if (has_ended(all[who]) || pthread_kill(all[who]->thread, SIGUSR1) != 0)
         return;
     while (atom_load(&held, memory_order_acquire) == was && !has_ended(all[who]))
@@ -130,6 +134,7 @@ static void stop_one(struct victim **all, uint32_t n, uint32_t who)
         while (i != who && !has_ended(all[i]) &&
                atom_load(&all[i]->calls, memory_order_acquire) - before[i] < CALLS_MEANWHILE)
             os_yield(); /* for ever, if the stopped thread stops this one: then the alarm ends the program */
+    atom_store(&wanted, 0u, memory_order_seq_cst);
     atom_add(&go_on, 1u, memory_order_seq_cst);
     os_futex_wake(&go_on, INT32_MAX);
 }
