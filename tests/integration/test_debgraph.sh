@@ -9,20 +9,7 @@ debgraph=$1
 here=$(mktemp -d "${TMPDIR:-/tmp}/debgraph.XXXXXX") || exit 1
 trap 'rm -rf "$here"' EXIT
 trap 'exit 1' HUP INT TERM
-failures=0
-cases=0
-
-ok() { # ok NAME CONDITION...: counts one case
-    name=$1
-    shift
-    cases=$((cases + 1))
-    if "$@"; then
-        echo "ok $cases $name"
-    else
-        echo "not ok $cases $name"
-        failures=$((failures + 1))
-    fi
-}
+. "${0%/*}/tap.sh"
 
 package() { # package NAME [FIELD...]: a stanza of an installed package
     printf 'Package: %s\nStatus: install ok installed\nArchitecture: amd64\n' "$1"

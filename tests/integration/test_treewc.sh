@@ -10,20 +10,7 @@ here=$(mktemp -d "${TMPDIR:-/tmp}/treewc.XXXXXX") || exit 1
 trap 'chmod -R u+rwx "$here"; rm -rf "$here"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 755 "$here"
-failures=0
-cases=0
-
-ok() { # ok NAME CONDITION...: counts one case
-    name=$1
-    shift
-    cases=$((cases + 1))
-    if "$@"; then
-        echo "ok $cases $name"
-    else
-        echo "not ok $cases $name"
-        failures=$((failures + 1))
-    fi
-}
+. "${0%/*}/tap.sh"
 
 counts() { # the three numbers of the last line, which is the total
     tail -n 1 | awk '{ print $1, $2, $3 }'
