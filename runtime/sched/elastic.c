@@ -26,11 +26,6 @@ static void check_rest_behind(struct runtime *rt)
 
 /* --- seats ---------------------------------------------------------------------------------------------------- */
 
-static uint64_t bit_of(uint32_t id)
-{
-    return UINT64_C(1) << (id % 64);
-}
-
 static bool seat_claim(weir_atomic_u64 *map, uint32_t id)
 {
     /* [EL3] acquire: the seat as its last owner left it; pairs with seat_release(). */

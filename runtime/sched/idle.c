@@ -34,11 +34,6 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
     idle->bring = NULL;
 }
 
-static uint64_t bit_of(uint32_t id)
-{
-    return UINT64_C(1) << (id % 64);
-}
-
 /* Clears a worker's bit; true if this call cleared it. */
 static bool claim(weir_atomic_u64 *map, uint32_t id)
 {

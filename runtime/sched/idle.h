@@ -55,6 +55,12 @@ struct idle {
     bool (*bring)(struct idle *idle, uint32_t id);
 };
 
+/* The bit of worker `id` in word id / 64 of a bitmap. */
+static inline uint64_t bit_of(uint32_t id)
+{
+    return UINT64_C(1) << (id % 64);
+}
+
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests);
 
 /* Begins to search; false: enough others do (`searchers`), park instead. */
