@@ -71,8 +71,7 @@ struct consumer {
 
 static struct ring q;
 static bool stopping;                /* this round stops threads */
-static weir_atomic_u32 wanted;       /* a thread shall stand still; not any more, if the signal comes to it after its end */
-static weir_atomic_u32 held, go_on;  /* signal handlers entered; futex: rounds of stopping that are over */
+static weir_atomic_u32 held, go_on;  /* signal handlers entered; futex: stops that are over */
 static struct eventcount room;
 static struct item items[PRODUCERS_MAX][ITEMS_MAX];
 static uint32_t item_count;
@@ -94,14 +93,33 @@ static void maybe_pause(struct rng *rng)
 
 /* --- stopping threads ------------------------------------------------------------------------------------------ */
 
-/* On the thread that is to stand still. */
+/* Threads are born with the signal blocked and take it only between begin() and end(): one that is stopped while it is
+ * being made or unmade may hold a lock of the C library or of a sanitizer, and everybody would wait for that. */
+static void take_signal(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(how, &set, NULL);
+}
+
+static void begin(void)
+{
+    take_signal(SIG_UNBLOCK);
+}
+
+static void end(struct victim *v)
+{
+    take_signal(SIG_BLOCK);
+    atom_store(&v->ended, 1u, memory_order_release); /* pairs with has_ended() */
+}
+
+/* On the thread that is to stand still. The signal comes once for each stop, and go_on changes after it. */
 static void stand_still(int signal_number)
 {
     int saved = errno;
     uint32_t now = atom_load(&go_on, memory_order_acquire); /* orders, all in this section: stronger than needed */
     (void)signal_number;
-    if (atom_load(&wanted, memory_order_seq_cst) == 0)
-        return; /* it was given up before go_on was read: nobody would let this thread go */
     atom_add(&held, 1u, memory_order_seq_cst);
     while (atom_load(&go_on, memory_order_acquire) == now)
         os_futex_wait(&go_on, now, OS_FOREVER);
@@ -123,7 +141,6 @@ static void stop_one(struct victim **all, uint32_t n, uint32_t who)
 {
     uint32_t before[PRODUCERS_MAX + CONSUMERS_MAX];
     uint32_t was = atom_load(&held, memory_order_acquire);
-    atom_store(&wanted, 1u, memory_order_seq_cst);
     if (has_ended(all[who]) || pthread_kill(all[who]->thread, SIGUSR1) != 0)
         return;
     while (atom_load(&held, memory_order_acquire) == was && !has_ended(all[who]))
@@ -134,7 +151,6 @@ static void stop_one(struct victim **all, uint32_t n, uint32_t who)
         while (i != who && !has_ended(all[i]) &&
                atom_load(&all[i]->calls, memory_order_acquire) - before[i] < CALLS_MEANWHILE)
             os_yield(); /* for ever, if the stopped thread stops this one: then the alarm ends the program */
-    atom_store(&wanted, 0u, memory_order_seq_cst);
     atom_add(&go_on, 1u, memory_order_seq_cst);
     os_futex_wake(&go_on, INT32_MAX);
 }
@@ -173,6 +189,7 @@ static void *produce(void *arg)
 {
     struct producer *p = arg;
     enum ring_result why = RING_OK;
+    begin();
     while (p->accepted < item_count && why != RING_CLOSED) {
         maybe_pause(&p->rng);
         why = push_some(p);
@@ -194,7 +211,7 @@ static void *produce(void *arg)
     }
     eventcount_notify(&room, 1); /* a wake that came to us and was not needed goes on to another */
     atom_sub(&producers_left, 1, memory_order_release); /* its pushes before; pairs with close_now() */
-    atom_store(&p->v.ended, 1u, memory_order_release);  /* pairs with has_ended() */
+    end(&p->v);
     return NULL;
 }
 
@@ -218,6 +235,7 @@ static void *consume(void *arg)
     struct consumer *c = arg;
     weir_task *list[BATCH_MAX];
     static_assert(BATCH_MAX >= RING_CHAIN, "room for a chain");
+    begin();
     for (;;) {
         uint64_t stamp;
         size_t got;
@@ -236,7 +254,7 @@ static void *consume(void *arg)
     uint64_t stamp;
     if (ring_take(&q, list, 1, &stamp) > 0)
         fail("a task came out after the ring was drained");
-    atom_store(&c->v.ended, 1u, memory_order_release); /* pairs with has_ended() */
+    end(&c->v);
     return NULL;
 }
 
@@ -347,6 +365,7 @@ int main(int argc, char **argv)
     printf("stress_injector --seed %llu --rounds %u\n", (unsigned long long)seed, rounds);
     fflush(stdout);
     alarm(HANG_LIMIT);
+    take_signal(SIG_BLOCK);
     sigaction(SIGUSR1, &(struct sigaction){.sa_handler = stand_still, .sa_flags = SA_RESTART}, NULL);
     rng_seed(&rng, seed);
     for (uint32_t i = 0; i < rounds && atom_load(&failures, memory_order_relaxed) == 0; i++) /* relaxed: joined */
