@@ -39,11 +39,10 @@ struct parking {
 } ALIGNED(CACHE_LINE);
 
 struct idle {
-    /* read by every slow push */
-    weir_atomic_u32 sleepers;  /* announced workers */
+    /* read by every slow push; a wake-up of one of the first 384 workers touches this line and no other of these */
+    weir_atomic_u32 sleepers ALIGNED(CACHE_LINE); /* announced workers */
     weir_atomic_u32 waiters;   /* workers asleep in a join or a scope */
     weir_atomic_u32 searching; /* workers looking for work */
-    char pad[CACHE_LINE - 3 * sizeof(weir_atomic_u32)];
     weir_atomic_u64 asleep[IDLE_WORDS];
     weir_atomic_u64 waiting[IDLE_WORDS];
     /* constant */

@@ -11,18 +11,19 @@
 #define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
 #define NS_PER_US UINT64_C(1000)
 
-/* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or in the injector. */
+/* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or outside work. */
 static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
 {
     unsigned relaxes = 1;
     weir_task *t = NULL;
     rcu_online(); /* no task runs from here to offline */
     for (unsigned i = 0; t == NULL && i < rounds; i++) {
-        if (i > 0)
+        if (i > 0) {
+            if (worker_sees_injected(w))
+                break;
             worker_pause(w->rt, &relaxes);
+        }
         t = steal_sweep(w, force);
-        if (worker_sees_injected(w))
-            break;
     }
     rcu_offline();
     return t;

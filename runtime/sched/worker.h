@@ -148,9 +148,10 @@ static inline bool worker_stack_is_low(const struct worker *w)
 struct worker *worker_self(void);
 void worker_set_self(struct worker *w);
 
-/* loop.c: a worker thread's main function; runs one task and returns the next; runs a chain to its end on this stack. */
+/* loop.c: a worker thread's main function; runs a chain to its end on this stack; runs all that lies above `base`, a
+ * position of the deque. */
 void *worker_main(void *worker);
-weir_task *worker_run_one(struct worker *w, weir_task *t);
+void worker_run_above(struct worker *w, uint64_t base);
 void worker_run_chain(struct worker *w, weir_task *t);
 /* loop.c: runs a task that was stolen for a wait, with all that descends from it visible as such to leapfroggers. */
 void worker_run_stolen(struct worker *w, weir_task *t);

@@ -194,9 +194,27 @@ static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_
     return room;
 }
 
+/* R8 */
+static inline void note_use(struct ring *r)
+{
+    /* [IQ7] acquire: another pusher's mark comes before this push's own step, for whoever has fenced; pairs with the
+     * store below. */
+    if (LIKELY(atom_load(&r->used, memory_order_acquire) != 0))
+        return;
+    /* [IQ7] seq_cst: the mark, then the look at the sleepers behind the push; forbids that the parker misses the mark
+     * and the pusher the parker; pairs with the load above and the fence in idle_announce(). */
+    atom_store(&r->used, 1u, memory_order_seq_cst);
+}
+
+static inline bool was_used(const struct ring *r)
+{
+    return atom_load(&r->used, memory_order_relaxed) != 0; /* relaxed: who must not miss a push has fenced [IQ7] */
+}
+
 enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
 {
     uint32_t linked = 0;
+    note_use(r);
     for (;;) {
         uint64_t tail = atom_load(&r->tail, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
         uint64_t cursor = tail;
@@ -264,6 +282,8 @@ static inline uint64_t unlink_chain(weir_task *t, uint32_t n, weir_task **out)
 
 uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *stamp)
 {
+    if (!was_used(r))
+        return 0;
     uint64_t head = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
     uint64_t cursor = head;
     uint32_t got = 0;
@@ -321,6 +341,8 @@ static enum slot_state at_head(struct ring *r, uint64_t *cursor, uint64_t *word)
 
 bool ring_is_empty(struct ring *r)
 {
+    if (!was_used(r))
+        return true;
     uint64_t cursor, word;
     enum slot_state state = at_head(r, &cursor, &word);
     return state == SLOT_FREE || (state == SLOT_HELD && is_close_mark(word));
@@ -374,6 +396,7 @@ int ring_init(struct ring *r, uint32_t capacity)
     if (r->slots == NULL)
         return -ENOMEM;
     /* relaxed: not shared yet */
+    atom_store(&r->used, 0u, memory_order_relaxed);
     atom_store(&r->tail, UINT64_C(0), memory_order_relaxed);
     atom_store(&r->seen, UINT64_C(0), memory_order_relaxed);
     atom_store(&r->head, UINT64_C(0), memory_order_relaxed);

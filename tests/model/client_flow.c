@@ -94,8 +94,9 @@ static void server(void)
         weir_task *t = worker_take_injected(w);
         if (t == NULL)
             os_relax();
-        while (t != NULL || (t = deque_pop(&w->dq)) != NULL)
-            t = worker_run_one(w, t);
+        do
+            worker_run_chain(w, t);
+        while ((t = deque_pop(&w->dq)) != NULL);
     }
     rig_worker_end();
 }

@@ -151,8 +151,9 @@ static void direct(void)
 
 static void drain(struct worker *w, weir_task *t)
 {
-    while (t != NULL || (t = deque_pop(&w->dq)) != NULL)
-        t = worker_run_one(w, t);
+    do
+        worker_run_chain(w, t);
+    while ((t = deque_pop(&w->dq)) != NULL);
 }
 
 static void begin_at(uint32_t thread, uint32_t i)
