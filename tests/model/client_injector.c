@@ -65,6 +65,7 @@ static const struct script scripts[] = {
     /* 20 */ {{"Q", "Q", "P"}, 1, false, 0},
     /* 21 */ {{"P", "EPc"}, 2, false, 0},
     /* 22 */ {{"Pc", "Pc", "P"}, 2, false, 1},
+    /* 23 */ {{"Pc", "PcPcPcPPcc"}, 3, false, 0},
 };
 
 static const struct script *script(void)
@@ -228,6 +229,7 @@ static const struct model_client clients[] = {
     CLIENT("push_pop_against_both", 12, t0, t1, t2),
     CLIENT("wrap_against_pop", 13, t0, t1),
     CLIENT("look_then_push", 21, t0, t1),
+    WRAP("take_asleep_for_a_lap", 23, t0, t1),
     RANDOM("two_producers_two_consumers", 5, t0, t1, t2, t3),
     RANDOM("chains_against_push", 10, t0, t1, t2),
     WRAP("push_asleep_for_laps", 17, t0, t1),
