@@ -41,32 +41,35 @@ struct script {
     const char *thread[THREADS];
     uint32_t capacity;
     bool any_order;
+    unsigned rounds; /* a push and a take each, before the threads begin: pushers' copy of the head is behind */
 };
 
 static const struct script scripts[] = {
-    /* 0 */ {{"P", "C"}, 1, false},
-    /* 1 */ {{"P", "P", "C"}, 1, false},
-    /* 2 */ {{"Pc", "Pc"}, 2, false},
-    /* 3 */ {{"PP", "CC"}, 1, false},
-    /* 4 */ {{"PPP", "CCC"}, 2, false},
-    /* 5 */ {{"P", "P", "C", "C"}, 2, false},
-    /* 6 */ {{"PQD", "PC"}, 2, false},
-    /* 7 */ {{"P", "QCD", "C"}, 1, false},
-    /* 8 */ {{"B", "K"}, 2, false},
-    /* 9 */ {{"PcPc", "P"}, 2, false},
-    /* 10 */ {{"B", "P", "K"}, 2, false},
-    /* 11 */ {{"CPC", "C"}, 1, false},
-    /* 12 */ {{"PC", "P", "C"}, 2, false},
-    /* 13 */ {{"PPP", "Pc"}, 3, false},
-    /* 14 */ {{"T", "PK"}, 3, false},
-    /* 15 */ {{"pcpc", "P"}, 2, false},
-    /* 16 */ {{"TKT", "B"}, 3, false},
-    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true},
-    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true},
-    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true},
-    /* 20 */ {{"Q", "Q", "P"}, 1, false},
-    /* 21 */ {{"P", "EPc"}, 2, false},
-    /* 22 */ {{"S", "S", "L"}, 2, false},
+    /* 0 */ {{"P", "C"}, 1, false, 0},
+    /* 1 */ {{"P", "P", "C"}, 1, false, 0},
+    /* 2 */ {{"Pc", "Pc"}, 2, false, 0},
+    /* 3 */ {{"PP", "CC"}, 1, false, 0},
+    /* 4 */ {{"PPP", "CCC"}, 2, false, 0},
+    /* 5 */ {{"P", "P", "C", "C"}, 2, false, 0},
+    /* 6 */ {{"PQD", "PC"}, 2, false, 0},
+    /* 7 */ {{"P", "QCD", "C"}, 1, false, 0},
+    /* 8 */ {{"B", "K"}, 2, false, 0},
+    /* 9 */ {{"PcPc", "P"}, 2, false, 0},
+    /* 10 */ {{"B", "P", "K"}, 2, false, 0},
+    /* 11 */ {{"CPC", "C"}, 1, false, 0},
+    /* 12 */ {{"PC", "P", "C"}, 2, false, 0},
+    /* 13 */ {{"PPP", "Pc"}, 3, false, 0},
+    /* 14 */ {{"T", "PK"}, 3, false, 0},
+    /* 15 */ {{"pcpc", "P"}, 2, false, 0},
+    /* 16 */ {{"TKT", "B"}, 3, false, 0},
+    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true, 0},
+    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true, 0},
+    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true, 0},
+    /* 20 */ {{"Q", "Q", "P"}, 1, false, 0},
+    /* 21 */ {{"P", "EPc"}, 2, false, 0},
+    /* 22 */ {{"Pc", "Pc", "P"}, 2, false, 1},
+    /* 23 */ {{"Pc", "PcPcPcPPcc"}, 3, false, 0},
+    /* 24 */ {{"S", "S", "L"}, 2, false, 0},
 };
 
 static const struct script *script(void)
@@ -175,6 +178,12 @@ static void setup(void)
     static const char *const slot[] = {"slot0", "slot1", "slot2", "slot3"};
     for (unsigned i = 0; i <= q.mask && i < 4; i++)
         model_name(&q.slots[i], slot[i]);
+    for (unsigned i = 0; i < script()->rounds; i++) {
+        weir_task task = {0}, *t = &task, *got[RING_CHAIN];
+        uint32_t pushed;
+        uint64_t stamp;
+        MODEL_ASSERT(ring_push(&q, &t, 1, 7, &pushed) == RING_OK && ring_take(&q, got, 1, &stamp) == 1);
+    }
 }
 
 /* Takes what is left, then fills the ring: the room must be as large as it was. Room: how many tasks it took. */
@@ -239,10 +248,12 @@ static const struct model_client clients[] = {
     CLIENT("empty_then_full", 11, t0, t1),
     CLIENT("push_pop_against_push", 9, t0, t1),
     CLIENT("room_where_room_must_be", 15, t0, t1),
+    CLIENT("each_finds_one_past_a_full_look", 22, t0, t1, t2),
     CLIENT("push_pop_against_both", 12, t0, t1, t2),
     CLIENT("wrap_against_pop", 13, t0, t1),
     CLIENT("look_then_push", 21, t0, t1),
-    CLIENT("pushers_against_a_sleeper", 22, t0, t1, t2),
+    CLIENT("pushers_against_a_sleeper", 24, t0, t1, t2),
+    WRAP("take_asleep_for_a_lap", 23, t0, t1),
     RANDOM("two_producers_two_consumers", 5, t0, t1, t2, t3),
     RANDOM("chains_against_push", 10, t0, t1, t2),
     WRAP("push_asleep_for_laps", 17, t0, t1),
