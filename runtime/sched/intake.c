@@ -33,10 +33,32 @@ static inline bool has_inbox(const struct worker *w)
     return w->id < w->rt->count;
 }
 
+/* What other workers have sent, oldest first. */
+static weir_task *take_sent(struct worker *w)
+{
+    if (w->pinned == NULL && atom_load(&w->sent, memory_order_relaxed) != NULL) { /* relaxed: a hint */
+        /* [SN1] acquire: the tasks as they were sent; pairs with runtime_send(). */
+        weir_task *t = atom_xchg(&w->sent, NULL, memory_order_acquire);
+        while (t != NULL) {
+            weir_task *older = (weir_task *)(uintptr_t)t->stamp;
+            t->stamp = (uintptr_t)w->pinned;
+            w->pinned = t;
+            t = older;
+        }
+    }
+    weir_task *first = w->pinned;
+    if (first != NULL)
+        w->pinned = (weir_task *)(uintptr_t)first->stamp;
+    return first;
+}
+
 static weir_task *take_pinned(struct worker *w)
 {
     weir_task *out[RING_CHAIN];
     uint64_t stamp;
+    weir_task *sent = take_sent(w);
+    if (sent != NULL)
+        return sent;
     if (!has_inbox(w) || ring_take(&w->inbox, out, 1, &stamp) == 0) /* they come one by one */
         return NULL;
     state_clear_queued(out[0]);
@@ -147,7 +169,9 @@ bool intake_is_empty(struct runtime *rt)
 
 bool worker_sees_injected(struct worker *w)
 {
-    return (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt);
+    /* relaxed: a hint, or ordered by the caller's fence [PK4] */
+    bool sent = w->pinned != NULL || atom_load(&w->sent, memory_order_relaxed) != NULL;
+    return sent || (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt);
 }
 
 uint64_t intake_shared_depth(struct runtime *rt)

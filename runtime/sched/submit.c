@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * submit.c - work from outside: into an injector or an inbox, and what to do when it is full.
+ * submit.c - work from outside: into an injector or an inbox, and what to do when it is full; and from worker to worker.
  *
  * Threads: any. The caller holds the runtime (api/handle.c).
  * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker
@@ -33,12 +33,17 @@ static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
 }
 
 /* After a successful push, which was a seq_cst read-modify-write: somebody must see it. */
-static inline void announce_work(struct runtime *rt, const struct worker *to)
+static inline void wake_if_asleep(struct runtime *rt, const struct worker *to)
 {
     /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last
      * look misses the task; pairs with the fence in idle_announce(). */
     if (UNLIKELY(atom_load(&rt->idle.sleepers, memory_order_seq_cst) != 0) || UNLIKELY(runtime_may_call(rt)))
         wake_for(rt, to);
+}
+
+static inline void announce_work(struct runtime *rt, const struct worker *to)
+{
+    wake_if_asleep(rt, to);
     admission_grew(rt, &rt->admission);
 }
 
@@ -160,6 +165,17 @@ int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_po
 {
     const struct submission s = {WEIR_LANE_NORMAL, rt->workers[worker], policy, deadline};
     return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+}
+
+void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t)
+{
+    struct worker *to = rt->workers[worker];
+    void *head = atom_load(&to->sent, memory_order_relaxed); /* relaxed: the CAS decides */
+    do
+        t->stamp = (uintptr_t)head;
+    /* [SN1] release: the task before the list; pairs with take_sent(). [PK4] seq_cst: then the look at the sleepers. */
+    while (!atom_cas_weak(&to->sent, &head, (void *)t, memory_order_seq_cst, memory_order_relaxed));
+    wake_if_asleep(rt, to);
 }
 
 static void unmark(weir_task *const *tasks, size_t n)

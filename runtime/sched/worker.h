@@ -64,7 +64,9 @@ struct worker {
     weir_atomic_u32 thread_state; /* enum thread_state */
     struct os_thread thread;
     struct slab slab;
+    weir_task *pinned; /* taken from `sent`, oldest first */
     /* Tasks sent to this worker: others push, the worker takes. Only of workers that never leave. */
+    weir_atomic_ptr sent; /* by workers: a stack, linked through `stamp`; they can't wait for room */
     struct ring inbox;
     struct eventcount inbox_room; /* submitters wait here for it */
 };
@@ -254,6 +256,8 @@ int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy
 int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                          uint64_t deadline, size_t *accepted);
+/* submit.c: for a worker of rt: hands a ready task to worker number `worker`, below rt->count, which alone will run it. */
+void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t);
 /* guest.c: runs t and what it leaves on its deque on the calling thread. False: all guests are taken. */
 bool guest_run(struct runtime *rt, weir_task *t);
 
