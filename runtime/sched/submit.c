@@ -5,7 +5,7 @@
  * Threads: any. The caller holds the runtime (api/handle.c).
  * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker
  * of the runtime never sleeps here. Who sleeps is woken by the kernel in the order of falling asleep, one per task
- * that was taken (eventcount_notify()).
+ * that was taken, or several when half of the queue is free (room.h).
  */
 #include <errno.h>
 
@@ -125,21 +125,25 @@ static int try_policy(struct runtime *rt, weir_task *t, const struct submission 
 /* After a first attempt that found no room. */
 static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    struct eventcount *room = s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane];
     if (s->policy == WEIR_TRY || (s->to != NULL && on_own_worker(rt))) {
         atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
         return -EAGAIN;
     }
-    int r = keep_or_run(rt, t, s) ? 0 : -EAGAIN;
-    while (r == -EAGAIN) {
-        uint32_t key = eventcount_prepare(room);
-        r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
-        if (r != -EAGAIN)
-            eventcount_cancel(room);
-        else if (eventcount_wait(room, key, s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER) != 0)
+    if (keep_or_run(rt, t, s))
+        return 0;
+    struct room_wait wait;
+    room_begin(&wait, s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane],
+               s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER);
+    for (;;) {
+        room_prepare(&wait);
+        int r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
+        if (r != -EAGAIN) {
+            room_cancel(&wait);
+            return r;
+        }
+        if (room_sleep(&wait) != 0)
             return -ETIMEDOUT;
     }
-    return r;
 }
 
 /* --- entry ---------------------------------------------------------------------------------------------------- */

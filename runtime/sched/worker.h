@@ -21,9 +21,9 @@
 #include "sched/governor.h"
 #include "sched/idle.h"
 #include "sched/rest.h"
+#include "sched/room.h"
 #include "sched/table.h"
 #include "sync/deque.h"
-#include "sync/eventcount.h"
 #include "sync/injector.h"
 #include "sync/slab.h"
 #include "task/task.h"
@@ -50,6 +50,8 @@ struct worker {
     bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
     bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
     uint64_t taken_base;     /* logical bottom before they were pushed */
+    uint64_t last_take;      /* ticks: when it last took from an injector or the inbox */
+    uint32_t trickle;        /* small takes in a row, each soon after the last: see intake.c */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
@@ -68,7 +70,7 @@ struct worker {
     /* Tasks sent to this worker: others push, the worker takes. Only of workers that never leave. */
     weir_atomic_ptr sent; /* by workers: a stack, linked through `stamp`; they can't wait for room */
     struct ring inbox;
-    struct eventcount inbox_room; /* submitters wait here for it */
+    struct room inbox_room; /* submitters wait here for it */
 };
 
 /* Life of a runtime: only forwards. */
@@ -104,7 +106,7 @@ struct runtime {
     struct idle idle;
     struct elastic elastic;
     struct governor governor;
-    struct eventcount room[INJECTOR_LANES]; /* submitters wait here for a lane */
+    struct room room[INJECTOR_LANES]; /* submitters wait here for a lane */
     struct admission admission;
     struct rest rest;        /* who is told when all workers sleep */
     weir_atomic_u64 rejected;

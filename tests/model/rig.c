@@ -93,8 +93,8 @@ struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uin
     model_name(&rt->table, "table");
     model_name(&injector->lane[WEIR_LANE_NORMAL].head, "queue.head");
     model_name(&injector->lane[WEIR_LANE_NORMAL].tail, "queue.tail");
-    model_name(&rt->room[WEIR_LANE_NORMAL].epoch, "room.epoch");
-    model_name(&rt->room[WEIR_LANE_NORMAL].waiters, "room.waiters");
+    model_name(&rt->room[WEIR_LANE_NORMAL].eager.epoch, "room.epoch");
+    model_name(&rt->room[WEIR_LANE_NORMAL].eager.waiters, "room.waiters");
     return rt;
 }
 
