@@ -96,6 +96,51 @@ static void gate_check(void)
     MODEL_ASSERT(entered[0] == 1 && atom_load(&gate, memory_order_relaxed) == NULL);
 }
 
+/* --- the gates of a pipeline's first stage ------------------------------------------------------------------------ */
+
+/* Two tokens go round: each enters by its number's gate, which the one after the next number uses again. */
+static weir_atomic_ptr ring[2];
+static weir_atomic_u64 numbers;
+static uint64_t number_of[2]; /* of each token */
+
+static void ring_setup(void)
+{
+    atom_store(&ring[0], GATE_TURN, memory_order_relaxed);
+    atom_store(&numbers, UINT64_C(2), memory_order_relaxed);
+    number_of[1] = 1;
+    model_name(&ring[0], "gate0");
+    model_name(&ring[1], "gate1");
+    model_name(&numbers, "numbers");
+}
+
+static void goes_through(uint64_t *token);
+
+static void comes(uint64_t *token)
+{
+    if (*token < (uint64_t)model_tag() && gate_item_comes(&ring[*token % 2], token))
+        goes_through(token);
+}
+
+/* The token has its turn. Then it comes again, and the one that waited for the next turn goes on. */
+static void goes_through(uint64_t *token)
+{
+    MODEL_ASSERT(MODEL_READ(stage_state) == (int)*token);
+    MODEL_WRITE(stage_state, (int)*token + 1);
+    uint64_t *next = gate_turn_comes(&ring[(*token + 1) % 2]);
+    *token = gate_next_number(&numbers);
+    comes(token);
+    if (next != NULL)
+        goes_through(next);
+}
+
+static void token0(void) { comes(&number_of[0]); }
+static void token1(void) { comes(&number_of[1]); }
+
+static void ring_check(void)
+{
+    MODEL_ASSERT(stage_state == model_tag());
+}
+
 /* --- dataflow links --------------------------------------------------------------------------------------------- */
 
 /* Two tasks, and one behind both of them. */
@@ -145,6 +190,7 @@ static const struct model_client clients[] = {
     CLIENT("semaphore_two", 2, semaphore_setup, semaphore_check, wants_first, wants_both),
     CLIENT("semaphore_three", 3, semaphore_setup, semaphore_check, wants_first, wants_both, wants_first_too),
     CLIENT("gate", 0, NULL, gate_check, item_comes, turn_comes),
+    CLIENT("gates_used_again", 5, ring_setup, ring_check, token0, token1),
     CLIENT("flow_link_against_close", 0, flow_setup, flow_check, producer, finisher, finisher_too),
 };
 

@@ -10,8 +10,8 @@
  * Threads: any number of producers and consumers.
  * Invariants: each accepted task comes out once, with its payload; one producer's tasks reach one consumer in order;
  * there are never more than `capacity` tasks, and full is said only with so many; nothing is accepted after a close
- * that was seen; a pusher sees a sleeper or the sleeper its task; a thread that is stopped for ever costs at most what it has in hand. The clients that wrap a lap
- * (built with RING_LAP_BITS of 2) may see tasks out of order.
+ * that was seen; a pusher sees a sleeper or the sleeper its task; a thread that is stopped for ever costs at most what
+ * it has in hand. The clients that wrap a lap (built with RING_LAP_BITS of 2) may see tasks out of order.
  */
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_rest.c - counting who is asleep: a drain that must not end against workers that are called, leave or are woken;
- * a withdrawal against an announcement.
+ * client_rest.c - counting who is asleep: a drain that must not end against workers that are called, leave or are
+ * woken; a withdrawal against an announcement.
  *
- * Threads: client threads are workers. One worker too few is announced, from beginning to end: so the runtime may not end.
+ * Threads: client threads are workers. One too few of them is announced, from beginning to end: the runtime may not end.
  * Invariants: nobody finds all asleep unless they are; who is put off duty has nothing in its hands.
  */
 #include "rig.h"
@@ -128,7 +128,8 @@ static void check_drop(void)
     rig_drop(rt);
 }
 
-#define CLIENT(client, set, end, ...) {.name = client, .setup = set, .check = end, .thread = {__VA_ARGS__}, .leaks_ok = true}
+#define CLIENT(client, set, end, ...) {.name = client, .setup = set, .check = end, .leaks_ok = true, \
+                                       .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
     CLIENT("count_against_a_call", setup_called, check_goes_on, announce_and_count, calls),
     CLIENT("count_against_a_leaver", setup_leaver, check_goes_on, announce_and_count, leaves),
