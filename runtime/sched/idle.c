@@ -285,7 +285,7 @@ enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadli
             return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
         }
         if (now & TOKEN_ROUSE) {
-            atom_and(&p->token, ~TOKEN_ROUSE, memory_order_relaxed); /* relaxed: as in idle_rouse() */
+            atom_and(&p->token, ~TOKEN_ROUSE, memory_order_acquire); /* [TM6] acquire: pairs with idle_rouse() */
             return SLEPT_ROUSED;
         }
         if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
@@ -408,8 +408,8 @@ void idle_resign(struct idle *idle, uint32_t id)
 void idle_rouse(struct idle *idle, uint32_t id)
 {
     struct parking *p = idle->parking[id];
-    /* relaxed: the caller has fenced, and so does the sleeper before it looks at what the caller changed [TM2] */
-    if ((atom_or(&p->token, TOKEN_ROUSE, memory_order_relaxed) & TOKEN_ROUSE) == 0)
+    /* [TM6] release: what the sleeper is to look at; pairs with idle_sleep_until(). */
+    if ((atom_or(&p->token, TOKEN_ROUSE, memory_order_release) & TOKEN_ROUSE) == 0)
         os_futex_wake(&p->token, 1);
 }
 

@@ -120,8 +120,6 @@ static void find_keeper(struct runtime *rt, enum elastic_caller caller)
 /* `earliest` of a wheel was lowered to `due`. */
 static void tell(struct runtime *rt, uint64_t due, enum elastic_caller caller)
 {
-    if (!timers_in_use(&rt->timers))
-        atom_store(&rt->timers.in_use, 1u, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [TM2] forbids: the starter misses a worker that goes to sleep, or finds the keeper with an old deadline, while
      * that worker's look misses the timer; pairs with timers_keep(), timers_hand_on() and idle_announce(). */
     atom_fence(memory_order_seq_cst);
@@ -162,6 +160,8 @@ int timers_start(struct runtime *rt, struct worker *w, weir_timer *timer, const 
         unlock(tw);
         return -ESHUTDOWN;
     }
+    if (UNLIKELY(!timers_in_use(&rt->timers)))
+        atom_store(&rt->timers.in_use, 1u, memory_order_relaxed); /* relaxed: ordered as `earliest` is */
     timer->task = order->task;
     atom_store(&timer->runtime, order->handle, memory_order_relaxed); /* relaxed, both: who cancels it takes the lock */
     uint64_t index = (uint64_t)(tw - rt->timers.wheels);
