@@ -106,6 +106,7 @@ void idle_announce(struct idle *idle, uint32_t id, bool searching)
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
     /* [EL7] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
+     * [TM2] [TM4] the same, then the look at timers; pairs with tell(), timers_hand_on() and check_end() in timers.c.
      * [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
      * the fences in weir_push_slow() and submit.c; the heavy fence of the parker covers pushes that go fast. */
     atom_fence(memory_order_seq_cst);
