@@ -131,8 +131,8 @@ static void advance(struct runtime *rt, enum phase to)
 static void close_and_wake(struct runtime *rt, enum phase to)
 {
     advance(rt, to);
-    timers_close(rt); /* first: who finds the intake closed and drained knows of all timers from outside [IQ5] */
     intake_close(rt);
+    timers_close(rt);
     /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);

@@ -70,7 +70,7 @@ static weir_task *last_look(struct worker *w)
 /* While stopping: nothing will come any more, from outside or from any worker. */
 static bool nothing_can_come(struct runtime *rt)
 {
-    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt) && !timers_pending(rt);
+    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt) && timers_drained(rt);
 }
 
 /* Whether all who are on duty are announced. Sleepers counted between two equal readings of the duty word were all on

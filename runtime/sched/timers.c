@@ -251,6 +251,12 @@ bool timers_pending(const struct runtime *rt)
     return timers_in_use(&rt->timers) && earliest_of_all(rt) != OS_FOREVER;
 }
 
+bool timers_drained(const struct runtime *rt)
+{
+    /* [TM7] acquire: pairs with timers_close(). */
+    return atom_load(&rt->timers.closed, memory_order_acquire) != 0 && !timers_pending(rt);
+}
+
 bool timers_want_keeper(const struct runtime *rt)
 {
     return timers_pending(rt) && idle_keeper(&rt->idle) == IDLE_NO_KEEPER;
@@ -404,4 +410,6 @@ void timers_close(struct runtime *rt)
         rt->timers.wheels[i].closed = true;
         unlock(&rt->timers.wheels[i]);
     }
+    /* [TM7] release: the timers that were started before; pairs with timers_drained(). */
+    atom_store(&rt->timers.closed, 1u, memory_order_release);
 }

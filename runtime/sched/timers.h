@@ -44,6 +44,7 @@ struct timers {
     struct timer_wheel *wheels;
     uint32_t count;         /* constant */
     weir_atomic_u32 in_use; /* 1: a timer was started. Never cleared: a runtime without timers pays for this word only */
+    weir_atomic_u32 closed; /* 1: all wheels are closed */
 };
 
 /* Wheels for rt->count workers. 0 or -ENOMEM. */
@@ -84,7 +85,9 @@ bool timers_due(const struct runtime *rt);
 /* Whether a timer is pending. */
 bool timers_pending(const struct runtime *rt);
 
-/* The same, and nobody sleeps until it is due. After a full fence. */
+/* Whether none is pending, and none will come from a thread that is no worker. */
+bool timers_drained(const struct runtime *rt);
+/* A timer is pending, and nobody sleeps until it is due. After a full fence. */
 bool timers_want_keeper(const struct runtime *rt);
 
 /* Worker, announced, about to sleep: becomes or stays the keeper if nobody else is. Until when it may sleep, in ns. */
