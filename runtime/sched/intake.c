@@ -15,6 +15,7 @@
 #define GATHER_NS UINT64_C(1000) /* bench `submit`: a submitter's single tasks that come together in that time are worth it */
 #define GATHER_TASKS 4u /* a choice: fewer in one take are a trickle */
 #define TRICKLE 32u     /* a choice: takes of a trickle before the worker tries whether waiting brings more */
+#define TIMERS_TURN 3u /* looks at outside work, of which one begins with due timers: odd, as the others take turns */
 
 /* --- gathering ------------------------------------------------------------------------------------------------ */
 
@@ -115,6 +116,19 @@ static inline uint32_t batch_size(struct worker *w)
     return most < RING_CHAIN ? (uint32_t)most : RING_CHAIN;
 }
 
+/* Puts all but the first of what was taken on the own deque. */
+static weir_task *keep_rest(struct worker *w, weir_task **batch, uint32_t n)
+{
+    if (n > 1 && !w->has_taken) {
+        w->has_taken = true;
+        w->taken_base = deque_position(&w->dq);
+    }
+    w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
+    for (uint32_t k = n - 1; k > 0; k--) /* the oldest ends on the bottom and runs next */
+        weir_push(worker_public(w), batch[k]);
+    return batch[0];
+}
+
 static weir_task *take_shared(struct worker *w)
 {
     struct runtime *rt = w->rt;
@@ -133,29 +147,32 @@ static weir_task *take_shared(struct worker *w)
         atom_count(&w->counters.injected, n);
         PROBE3(inject, w->id, batch[0], n);
         room_notify(&rt->room[lane], &q->lane[lane], n);
-        if (n > 1 && !w->has_taken) {
-            w->has_taken = true;
-            w->taken_base = deque_position(&w->dq);
-        }
-        w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
-        for (uint32_t k = n - 1; k > 0; k--) { /* the oldest ends on the bottom and runs next */
+        for (uint32_t k = 0; k < n; k++)
             state_clear_queued(batch[k]);
-            weir_push(worker_public(w), batch[k]);
-        }
-        state_clear_queued(batch[0]);
-        return batch[0];
+        return keep_rest(w, batch, n);
     }
     return NULL;
+}
+
+/* Timers that are due, of any worker. */
+static weir_task *take_due(struct worker *w)
+{
+    weir_task *batch[RING_CHAIN];
+    uint32_t n = timers_take(w, batch, batch_size(w));
+    return n != 0 ? keep_rest(w, batch, n) : NULL;
 }
 
 weir_task *worker_take_injected(struct worker *w)
 {
     w->ticks = 0;
     w->inbox_first = !w->inbox_first; /* neither starves the other */
-    weir_task *t = w->inbox_first ? take_pinned(w) : take_shared(w);
+    bool timers = timers_in_use(&w->rt->timers);
+    weir_task *t = timers && ++w->looks % TIMERS_TURN == 0 ? take_due(w) : NULL;
+    if (t == NULL)
+        t = w->inbox_first ? take_pinned(w) : take_shared(w);
     if (t == NULL)
         t = w->inbox_first ? take_shared(w) : take_pinned(w);
-    return t;
+    return t == NULL && timers ? take_due(w) : t;
 }
 
 /* A task that was taken together with others may lie beneath inside work that never ends: so the oldest of the deque,
@@ -202,7 +219,8 @@ bool worker_sees_injected(struct worker *w)
 {
     /* relaxed: a hint, or ordered by the caller's fence [PK4] */
     bool sent = w->pinned != NULL || atom_load(&w->sent, memory_order_relaxed) != NULL;
-    return sent || (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt);
+    return sent || (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt) ||
+           timers_due(w->rt);
 }
 
 uint64_t intake_shared_depth(struct runtime *rt)

@@ -64,6 +64,7 @@ static void runtime_free(struct runtime *rt)
     for (uint32_t i = 0; rt->records != NULL && i < all_workers(rt); i++)
         worker_free(&rt->records[i]);
     intake_destroy(rt);
+    timers_destroy(rt);
     os_free(rt->domain_of_cpu, rt->cpus * sizeof(*rt->domain_of_cpu));
     table_destroy(rt);
     os_free(rt->records, all_workers(rt) * sizeof(*rt->records));
@@ -131,6 +132,7 @@ static void close_and_wake(struct runtime *rt, enum phase to)
 {
     advance(rt, to);
     intake_close(rt);
+    timers_close(rt);
     /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
@@ -185,6 +187,8 @@ static int build(struct runtime *rt, const struct topology *topology)
             r = deque_init(&rt->workers[i]->dq, rt->config.deque_capacity, !rt->membarrier);
     if (r == 0)
         r = table_init(rt, rt->config.workers);
+    if (r == 0)
+        r = timers_init(rt);
     if (r != 0)
         return r;
     idle_init(&rt->idle, rt->parking, rt->seats, rt->guests);

@@ -44,6 +44,7 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
     } else if (idle_all_busy(&w->rt->idle)) { /* S3: who blocked, or submitted, counted on this searcher [EL1] [GV1] */
         runtime_check_duty(w->rt, CALLER_WORKER);
     }
+    timers_hand_on(w->rt);
     return t;
 }
 
@@ -69,7 +70,7 @@ static weir_task *last_look(struct worker *w)
 /* While stopping: nothing will come any more, from outside or from any worker. */
 static bool nothing_can_come(struct runtime *rt)
 {
-    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt);
+    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt) && timers_drained(rt);
 }
 
 /* Whether all who are on duty are announced. Sleepers counted between two equal readings of the duty word were all on
@@ -89,7 +90,7 @@ static void end_if_dry(struct runtime *rt)
     if (!nothing_can_come(rt))
         return;
     /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
-    if (runtime_phase(rt) != PHASE_ENDED && !all_asleep(rt))
+    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt))) /* one may have been started since */
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [EL5] [PK4] forbids: a worker parks, or steps down, without seeing the phase while its announcement, or its seat

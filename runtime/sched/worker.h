@@ -23,6 +23,7 @@
 #include "sched/rest.h"
 #include "sched/room.h"
 #include "sched/table.h"
+#include "sched/timers.h"
 #include "sync/deque.h"
 #include "sync/injector.h"
 #include "sync/slab.h"
@@ -46,6 +47,7 @@ struct worker {
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
     uint32_t short_loops;    /* loops run as a plain call: now and then one is timed (range.c) */
+    uint32_t looks;          /* at outside work, since timers are in use */
     bool inbox_first;        /* the last look at outside work began with the inbox */
     bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
     bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
@@ -109,6 +111,7 @@ struct runtime {
     struct room room[INJECTOR_LANES]; /* submitters wait here for a lane */
     struct admission admission;
     struct rest rest;        /* who is told when all workers sleep */
+    struct timers timers;
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;

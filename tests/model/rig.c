@@ -129,6 +129,7 @@ void rig_worker_end(void)
 void rig_end(struct runtime *rt)
 {
     intake_close(rt);
+    timers_close(rt);
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
