@@ -260,9 +260,9 @@ void ring_close(struct ring *r)
         if (ahead(cursor, front(r)) > (int64_t)r->mask || state_of(r, cursor, word) != SLOT_FREE)
             continue; /* out of date: there are more slots than tasks */
         uint64_t mark = word_of(lap_of(r, cursor), 1, CLOSED_ADDRESS);
-        /* [IQ5] release: what the closer did before, such as closing the timers; pairs with at_head(). relaxed on failure:
-         * look again. */
-        if (atom_cas_weak(slot_of(r, cursor), &word, mark, memory_order_release, memory_order_relaxed))
+        /* relaxed, both: the mark says no more than that nothing will be pushed; who acts on what the closer did before
+         * is behind a fence of its own [PK4]. On failure: look again. */
+        if (atom_cas_weak(slot_of(r, cursor), &word, mark, memory_order_relaxed, memory_order_relaxed))
             return;
     }
 }
@@ -332,8 +332,7 @@ static enum slot_state at_head(struct ring *r, uint64_t *cursor, uint64_t *word)
 {
     *cursor = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
     for (;;) {
-        /* [IQ6] acquire: that the takers are awake, for who counts the sleepers next; pairs with ring_take(). [IQ5] what
-         * the closer did; pairs with ring_close(). */
+        /* [IQ6] acquire: that the takers are awake, for who counts the sleepers next; pairs with ring_take(). */
         *word = atom_load(slot_of(r, *cursor), memory_order_acquire);
         enum slot_state state = state_of(r, *cursor, *word);
         if (state != SLOT_TAKEN)
