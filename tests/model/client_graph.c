@@ -144,7 +144,8 @@ static void ring_check(void)
 /* --- dataflow links --------------------------------------------------------------------------------------------- */
 
 /* Two tasks, and one behind both of them. */
-static struct flow_task before[2], after;
+static struct flow_task before[2], after, another;
+static struct flow_edge edges[2];
 
 static void flow_setup(void)
 {
@@ -160,20 +161,44 @@ static void successor_runs(void)
 static void producer(void)
 {
     for (int i = 0; i < 2; i++)
-        after.edge[i].task = &before[i];
+        edges[i].task = &before[i];
     MODEL_WRITE(payload[2], 1); /* stands for the edges */
-    if (flow_link_all(&after, after.edge, 2))
+    if (flow_join_all(&after, edges, 2))
         successor_runs();
 }
 
 static void finish(int i)
 {
     MODEL_WRITE(payload[i], 1);
-    struct flow_edge *e = flow_close(&before[i]);
-    if (e != NULL)
+    flow_link list = flow_close(&before[i]);
+    if (list != 0)
         MODEL_ASSERT(MODEL_READ(payload[2]) == 1);
-    if (e != NULL && flow_release(&e->task->task) != NULL)
+    while (list != 0)
+        if (flow_release(&flow_next(&list)->task) != NULL)
+            successor_runs();
+}
+
+/* Two tasks with one predecessor, each with its own edge. */
+static void own_edges_setup(void)
+{
+    weir_continuation_init(&after.task, NULL, 1);
+    weir_continuation_init(&another.task, NULL, 1);
+    MODEL_WRITE(payload[1], 1); /* of a predecessor that there is not */
+}
+
+static void own_edges_producer(void)
+{
+    MODEL_WRITE(payload[2], 1);
+    after.edge = another.edge = (uintptr_t)&before[0];
+    if (flow_join_all(&after, NULL, 1))
         successor_runs();
+    if (flow_join_all(&another, NULL, 1))
+        successor_runs();
+}
+
+static void own_edges_check(void)
+{
+    MODEL_ASSERT(entered[0] == 2);
 }
 
 static void finisher(void) { finish(0); }
@@ -192,6 +217,7 @@ static const struct model_client clients[] = {
     CLIENT("gate", 0, NULL, gate_check, item_comes, turn_comes),
     CLIENT("gates_used_again", 5, ring_setup, ring_check, token0, token1),
     CLIENT("flow_link_against_close", 0, flow_setup, flow_check, producer, finisher, finisher_too),
+    CLIENT("flow_own_edges_against_close", 0, own_edges_setup, own_edges_check, own_edges_producer, finisher),
 };
 
 int main(int argc, char **argv)
