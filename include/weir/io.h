@@ -20,19 +20,19 @@
 #ifndef WEIR_IO_H
 #define WEIR_IO_H
 
-#include <sys/socket.h>
-
 #include <weir/task.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/* Of the system's headers, which a program includes that makes use of them. A socklen_t is an unsigned int here. */
 struct iovec;
+struct sockaddr;
 struct statx;
 
 /*
- * One operation: intrusive and owned by the caller, 112 bytes, no allocation. From a successful start until its task runs
+ * One operation: intrusive and owned by the caller, 120 bytes, no allocation. From a successful start until its task runs
  * the record and everything that it refers to (buffers, vectors, paths, addresses) belong to the runtime. Then it is the
  * caller's again: it may be freed or started anew, from inside the task. One operation at a time per record.
  */
@@ -52,7 +52,8 @@ typedef struct weir_io {
     uint8_t marks;         /* of the poller */
     uint16_t events;       /* of a poll */
     uint32_t number;       /* of the poller */
-    struct weir_io *next, *prev;             /* list in which it waits */
+    struct weir_io *request;                 /* list of what has not come to the poller */
+    struct weir_io *next, *prev;             /* list of its descriptor */
     struct weir_io *child, *sibling, *above; /* heap of deadlines */
 } weir_io;
 
@@ -115,11 +116,11 @@ WEIR_API int weir_io_writev(weir_worker *w, weir_io *io, int fd, const struct io
                             int64_t offset) WEIR_MUST_USE;
 
 /* accept4(2): result is the new descriptor. address and length may both be NULL. flags: SOCK_NONBLOCK, SOCK_CLOEXEC. */
-WEIR_API int weir_io_accept(weir_worker *w, weir_io *io, int fd, struct sockaddr *address, socklen_t *length,
+WEIR_API int weir_io_accept(weir_worker *w, weir_io *io, int fd, struct sockaddr *address, unsigned *length,
                             int flags) WEIR_MUST_USE;
 WEIR_API int weir_io_connect(weir_worker *w, weir_io *io, int fd, const struct sockaddr *address,
-                             socklen_t length) WEIR_MUST_USE;
-/* recv(2), send(2). flags: MSG_*; MSG_NOSIGNAL is added to those of a send. */
+                             unsigned length) WEIR_MUST_USE;
+/* recv(2), send(2). flags: MSG_*; MSG_NOSIGNAL is added to those of a send, MSG_DONTWAIT is taken out. */
 WEIR_API int weir_io_recv(weir_worker *w, weir_io *io, int fd, void *buffer, size_t bytes, int flags) WEIR_MUST_USE;
 WEIR_API int weir_io_send(weir_worker *w, weir_io *io, int fd, const void *buffer, size_t bytes,
                           int flags) WEIR_MUST_USE;
@@ -159,7 +160,7 @@ typedef enum weir_io_kind {
     WEIR_IO_EPOLL = 2
 } weir_io_kind;
 
-/* w: the calling worker. NULL: WEIR_IO_NONE. Environment: WEIR_IO=epoll keeps a runtime from using io_uring. */
+/* w: the calling worker. NULL: WEIR_IO_NONE. weir_config.no_uring, or WEIR_NO_URING=1 in the environment, forces epoll. */
 WEIR_API weir_io_kind weir_io_kind_of(const weir_worker *w);
 
 #ifdef __cplusplus

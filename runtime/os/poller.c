@@ -40,6 +40,7 @@ static bool reach(struct poller *p, const weir_io *io)
 static void hand_back(struct poller *p, weir_io *io, int64_t result)
 {
     io->result = result;
+    io->marks |= POLLER_OVER;
     io->next = NULL;
     *p->done_tail = io;
     p->done_tail = &io->next;
@@ -103,7 +104,6 @@ static void cancel_all_of(struct poller *p, struct poller_fd *fd)
 
 void poller_start(struct poller *p, weir_io *io)
 {
-    io->marks = 0;
     if (UNLIKELY(!reach(p, io))) {
         hand_back(p, io, -ENOMEM);
         return;
@@ -120,6 +120,8 @@ void poller_start(struct poller *p, weir_io *io)
 
 void poller_cancel(struct poller *p, weir_io *io)
 {
+    if (io->marks & POLLER_OVER)
+        return;
     io->marks |= POLLER_CANCELLED;
     p->kind->cancel(p, io);
 }
@@ -155,7 +157,7 @@ weir_io *poller_reap(struct poller *p)
 /* --- sleeping ------------------------------------------------------------------------------------------------- */
 
 /* What is there is left for poller_reap(), but for the wake. Readiness is a level: nothing can slip in before the call. */
-void poller_wait(struct poller *p, uint64_t deadline)
+bool poller_wait(struct poller *p, uint64_t deadline)
 {
     struct pollfd fds[] = {{.fd = p->fd, .events = POLLIN}, {.fd = p->wake_fd, .events = POLLIN}};
     struct timespec left = {0};
@@ -165,9 +167,11 @@ void poller_wait(struct poller *p, uint64_t deadline)
         left.tv_nsec = (long)((deadline - now) % NS_PER_S);
     }
     int saved = errno;
-    if (ppoll(fds, 2, deadline == OS_FOREVER ? NULL : &left, NULL) > 0 && fds[1].revents != 0)
-        eventfd_reset(p->wake_fd);
+    int n = ppoll(fds, 2, deadline == OS_FOREVER ? NULL : &left, NULL);
     errno = saved;
+    if (n > 0 && fds[1].revents != 0)
+        eventfd_reset(p->wake_fd);
+    return n > 0 && fds[0].revents != 0;
 }
 
 void poller_wake(struct poller *p)

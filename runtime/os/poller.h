@@ -42,6 +42,7 @@ enum poller_op {
 #define POLLER_CANCELLED 1u /* somebody asked */
 #define POLLER_LATE 2u      /* its deadline has passed */
 #define POLLER_WAITS 4u     /* (uring) for readiness, after -EAGAIN */
+#define POLLER_OVER 16u     /* to be handed back */
 #define POLLER_BEGUN 8u     /* (epoll) a connect that is under way */
 
 /* What is known of a descriptor. */
@@ -80,9 +81,9 @@ struct poller {
 int poller_init(struct poller *p, weir_io_kind prefer) MUST_USE;
 /* Nothing is in flight. */
 void poller_destroy(struct poller *p);
-/* io: op, fd and arguments set, deadline in the future. */
+/* io: op, fd and arguments set, marks cleared, deadline in the future. */
 void poller_start(struct poller *p, weir_io *io);
-/* io is in flight; what has been handed back must not come here. */
+/* io was started and has not been handed back. */
 void poller_cancel(struct poller *p, weir_io *io);
 void poller_cancel_all(struct poller *p);
 /* Enters what was started, and takes what is over: a list linked by next, oldest first, or NULL. */
@@ -92,10 +93,10 @@ static inline uint64_t poller_deadline(const struct poller *p)
 {
     return deadlines_first(&p->deadlines);
 }
-/* Sleeps until there may be something to reap, a wake, or the deadline. May return early. */
-void poller_wait(struct poller *p, uint64_t deadline);
+/* Sleeps until there is something to reap, a wake, or the deadline. True: there is something. May return early. */
+bool poller_wait(struct poller *p, uint64_t deadline);
 void poller_wake(struct poller *p);
-/* Whether there is something to reap, as far as that can be told without a call into the kernel. */
+/* Whether there may be something to reap, as far as that can be told without a call into the kernel. */
 static inline bool poller_has_news(const struct poller *p)
 {
     return p->kind->has_news(p);

@@ -114,7 +114,8 @@ static void epoll_collect(struct poller *p)
 
 static bool epoll_has_news(const struct poller *p)
 {
-    return p->in_flight != 0; /* only a call can tell */
+    (void)p;
+    return true; /* only a call can tell */
 }
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */

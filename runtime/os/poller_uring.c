@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "os/poller.h"
 

@@ -138,7 +138,7 @@ static void announce(struct runtime *rt, uint32_t id)
 {
     idle_announce(&rt->idle, id, false);
     steal_poison_all(rt);
-    if (steal_anything_left(rt)) {
+    if (steal_anything_left(rt) || io_wants_keeper(rt)) {
         unsigned sent = idle_wake_one(&rt->idle);
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
     }
@@ -206,6 +206,7 @@ static uint64_t new_deadline(const struct worker *w)
 
 static enum elastic_rest retire(struct worker *w)
 {
+    io_leave(w);
     atom_add(&w->rt->elastic.retired, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
     w->retiring = true;
     return REST_RETIRED;
@@ -236,14 +237,23 @@ static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *r
     return true;
 }
 
-static enum elastic_rest sleep_on(struct worker *w)
+/* announced: as long as it is so, the worker may be the runtime's keeper (io.h). */
+static enum elastic_rest sleep_on(struct worker *w, bool announced)
 {
+    struct idle *idle = &w->rt->idle;
     enum elastic_rest rest = REST_WOKEN;
     uint64_t deadline = new_deadline(w);
     for (;;) {
-        switch (idle_sleep_until(&w->rt->idle, w->id, deadline)) {
+        announced = announced && idle_is_announced(idle, w->id);
+        if (!announced)
+            io_leave(w);
+        switch (announced ? io_sleep(w, deadline) : idle_sleep_until(idle, w->id, deadline)) {
         case SLEPT_WOKEN:
             return REST_WOKEN;
+        case SLEPT_NEWS:
+            if (idle_try_retract(idle, w->id))
+                return REST_WOKEN;
+            break;
         case SLEPT_NUDGED:
             deadline = new_deadline(w);
             break;
@@ -255,10 +265,10 @@ static enum elastic_rest sleep_on(struct worker *w)
     }
 }
 
-enum elastic_rest elastic_sleep(struct worker *w)
+enum elastic_rest elastic_sleep(struct worker *w, bool announced)
 {
     idle_set_settled(&w->rt->idle, w->id, true);
-    enum elastic_rest rest = sleep_on(w);
+    enum elastic_rest rest = sleep_on(w, announced);
     idle_set_settled(&w->rt->idle, w->id, false);
     return rest;
 }
@@ -270,11 +280,12 @@ enum elastic_rest elastic_step_down(struct worker *w)
         return REST_AGAIN;
     slab_collect(&w->slab);
     deque_shrink(&w->dq);
+    io_flush(w);
     rcu_flush();
     seat_release(rt->elastic.spare, w->id);
     check_rest_behind(rt);
     PROBE1(park, w->id);
-    enum elastic_rest rest = elastic_sleep(w);
+    enum elastic_rest rest = elastic_sleep(w, false);
     PROBE1(unpark, w->id);
     return rest;
 }

@@ -53,7 +53,11 @@ struct idle {
     uint32_t searchers;        /* at most so many search */
     /* Starts the thread of an absent seat that was claimed; false: it can't. NULL where no seat is ever absent. */
     bool (*bring)(struct idle *idle, uint32_t id);
+    /* Wakes who sleeps in the poller (io.h). NULL where nobody ever does. */
+    void (*ring)(struct idle *idle);
 };
+
+struct poller;
 
 /* The bit of worker `id` in word id / 64 of a bitmap. */
 static inline uint64_t bit_of(uint32_t id)
@@ -111,10 +115,20 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving);
 
 /* --- seats whose workers come and go (elastic.c) --- */
 
-enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_TIMEOUT };
+enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_TIMEOUT, SLEPT_NEWS };
 
 /* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. Otherwise the announcement, if any, stands. */
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
+/* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
+enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;
+/* Takes the announcement of `id` back; the worker searches again. False: somebody else has claimed it. */
+bool idle_try_retract(struct idle *idle, uint32_t id) MUST_USE;
+/* Whether `id` is announced. Called by the worker. */
+bool idle_is_announced(const struct idle *idle, uint32_t id);
+/* Some sleeper that has a thread, or IDLE_NOBODY: a hint. */
+uint32_t idle_any_sleeper(const struct idle *idle);
+/* Lets sleeper `id` return from its sleep with SLEPT_NUDGED, now or at its next. */
+void idle_rouse(struct idle *idle, uint32_t id);
 /* From now on sleeper `id` has no deadline and must be nudged. False: it was nudged just now. */
 bool idle_begin_untimed(struct idle *idle, uint32_t id) MUST_USE;
 /* Makes sleeper `id` reckon its deadline anew, if it has none. */

@@ -20,6 +20,7 @@
 #include "sched/elastic.h"
 #include "sched/governor.h"
 #include "sched/idle.h"
+#include "sched/io.h"
 #include "sched/rest.h"
 #include "sched/table.h"
 #include "sync/deque.h"
@@ -63,6 +64,7 @@ struct worker {
     bool retiring;           /* its thread leaves the seat */
     weir_atomic_u32 thread_state; /* enum thread_state */
     struct os_thread thread;
+    struct io_worker io;
     struct slab slab;
     /* Tasks sent to this worker: others push, the worker takes. Only of workers that never leave. */
     struct ring inbox;
@@ -104,6 +106,7 @@ struct runtime {
     struct governor governor;
     struct eventcount room[INJECTOR_LANES]; /* submitters wait here for a lane */
     struct admission admission;
+    struct io io;
     struct rest rest;        /* who is told when all workers sleep */
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
