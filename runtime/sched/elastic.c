@@ -237,16 +237,12 @@ static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *r
     return true;
 }
 
-/* announced: as long as it is so, the worker may be the runtime's keeper (io.h). */
 static enum elastic_rest sleep_on(struct worker *w, bool announced)
 {
     struct idle *idle = &w->rt->idle;
     enum elastic_rest rest = REST_WOKEN;
     uint64_t deadline = new_deadline(w);
     for (;;) {
-        announced = announced && idle_is_announced(idle, w->id);
-        if (!announced)
-            io_leave(w);
         switch (announced ? io_sleep(w, deadline) : idle_sleep_until(idle, w->id, deadline)) {
         case SLEPT_WOKEN:
             return REST_WOKEN;

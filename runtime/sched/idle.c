@@ -320,17 +320,21 @@ bool idle_is_announced(const struct idle *idle, uint32_t id)
     return (atom_load(&idle->asleep[id / 64], memory_order_relaxed) & bit_of(id)) != 0;
 }
 
-uint32_t idle_any_sleeper(const struct idle *idle)
+uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but)
 {
+    uint32_t absent = IDLE_NOBODY;
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
         uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: the caller has fenced */
         for (; map != 0; map &= map - 1) {
             uint32_t id = i * 64 + (uint32_t)__builtin_ctzll(map);
+            if (id == but)
+                continue;
             if (!idle_is_absent(idle, id))
                 return id;
+            absent = id;
         }
     }
-    return IDLE_NOBODY;
+    return absent;
 }
 
 void idle_rouse(struct idle *idle, uint32_t id)

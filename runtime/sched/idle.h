@@ -125,8 +125,8 @@ enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller
 bool idle_try_retract(struct idle *idle, uint32_t id) MUST_USE;
 /* Whether `id` is announced. Called by the worker. */
 bool idle_is_announced(const struct idle *idle, uint32_t id);
-/* Some sleeper that has a thread, or IDLE_NOBODY: a hint. */
-uint32_t idle_any_sleeper(const struct idle *idle);
+/* Some sleeper other than `but`, one that has a thread if there is such, or IDLE_NOBODY: a hint. */
+uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but);
 /* Lets sleeper `id` return from its sleep with SLEPT_NUDGED, now or at its next. */
 void idle_rouse(struct idle *idle, uint32_t id);
 /* From now on sleeper `id` has no deadline and must be nudged. False: it was nudged just now. */

@@ -176,20 +176,21 @@ static void leave(weir_atomic_u32 *seat)
     atom_store(seat, 0u, memory_order_relaxed); /* relaxed: ordered by the mark in the lock [IO3] */
 }
 
-/* IO-D: somebody who sleeps becomes deputy. One without a thread gets it, and searches. */
-static void appoint(struct runtime *rt)
+/* IO-D: somebody else who sleeps becomes deputy. One without a thread gets it, and searches. */
+static void appoint(const struct worker *w)
 {
+    struct runtime *rt = w->rt;
     struct io *io = &rt->io;
     if (!is_empty(&io->keeper) || !is_empty(&io->deputy) || poller_of(io)->in_flight == 0)
         return;
     /* [IO5] forbids: a sleeper, or who announces one, misses the operations in flight while it is missed here; pairs with
      * idle_announce(). */
     atom_fence(memory_order_seq_cst);
-    if (!idle_has_sleepers(&rt->idle))
+    uint32_t id = idle_has_sleepers(&rt->idle) ? idle_any_sleeper(&rt->idle, w->id) : IDLE_NOBODY;
+    if (id == IDLE_NOBODY)
         return;
-    uint32_t id = idle_any_sleeper(&rt->idle);
-    if (id == IDLE_NOBODY) {
-        (void)idle_wake_one(&rt->idle);
+    if (idle_is_absent(&rt->idle, id)) {
+        (void)idle_wake(&rt->idle, id);
         return;
     }
     atom_store(&io->deputy, id + 1, memory_order_relaxed); /* relaxed: its own number, and a look at the lock, tell it */
@@ -257,24 +258,24 @@ static void set_next(struct io *io, struct poller *p)
         poller_wake(p);
 }
 
-/* The caller has the lock, and lets go of it. own: what it has gathered. taker: takes what is ready. sitter: is announced,
+/* The caller has the lock, and lets go of it. own: what it has gathered. taker: takes what is ready. sits_down: it is announced,
  * and sits down where that is wanted. */
-static void hold(struct runtime *rt, weir_io *own, struct io_ready *taker, struct worker *sitter)
+static void hold(struct worker *w, weir_io *own, struct io_ready *taker, bool sits_down)
 {
-    struct io *io = &rt->io;
+    struct io *io = &w->rt->io;
     struct poller *p = poller_of(io);
     do {
         io->rounds++;
-        if (UNLIKELY(runtime_phase(rt) == PHASE_DISCARDING) && !io->discarding)
+        if (UNLIKELY(runtime_phase(w->rt) == PHASE_DISCARDING) && !io->discarding)
             cancel_all(io, p);
         obey_all(io, p, own);
         obey_all(io, p, empty_inbox(io));
         reap(io, p);
         settle(io, taker);
         set_next(io, p);
-        if (sitter != NULL)
-            sit(io, p, sitter);
-        appoint(rt);
+        if (sits_down)
+            sit(io, p, w);
+        appoint(w);
         own = NULL;
     } while (!unlock(io));
 }
@@ -291,12 +292,12 @@ static void tell(struct worker *w)
 
 /* --- a worker's visit ----------------------------------------------------------------------------------------- */
 
-/* Hands over what is gathered and looks around, or leaves it to who is at it. */
-static void visit(struct worker *w, struct io_ready *taker, struct worker *sitter)
+/* Hands over what is gathered and looks around; false: leaves that to who is at it. */
+static bool visit(struct worker *w, struct io_ready *taker, bool sits_down)
 {
     struct io *io = &w->rt->io;
     weir_io *first = w->io.first;
-    bool more = first != NULL || sitter != NULL || w->io.left;
+    bool more = first != NULL || sits_down || w->io.left;
     if (first != NULL)
         /* relaxed: before the announcement, which orders it (IO-B), or the fence of [IO5] */
         atom_add(&io->pending, (uint64_t)w->io.count, memory_order_relaxed);
@@ -304,13 +305,15 @@ static void visit(struct worker *w, struct io_ready *taker, struct worker *sitte
     w->io.count = 0;
     w->io.left = false;
     if (try_lock(io, false)) {
-        hold(w->rt, first, taker, sitter);
-        return;
+        hold(w, first, taker, sits_down);
+        return true;
     }
     if (first != NULL)
         send(io, reversed(first), first);
-    if (more && try_lock(io, true))
-        hold(w->rt, NULL, taker, sitter);
+    if (!more || !try_lock(io, true))
+        return false;
+    hold(w, NULL, taker, sits_down);
+    return true;
 }
 
 /* Pushed so that the deque's owner takes them in their order. */
@@ -331,7 +334,7 @@ static weir_task *push_all_but_first(struct worker *w, weir_task *first)
 
 static NOINLINE void flush(struct worker *w)
 {
-    visit(w, NULL, NULL);
+    (void)visit(w, NULL, false);
     tell(w);
 }
 
@@ -357,7 +360,7 @@ bool io_has_news(const struct runtime *rt)
 static NOINLINE weir_task *take(struct worker *w)
 {
     struct io_ready taken = {NULL, NULL};
-    visit(w, &taken, NULL);
+    (void)visit(w, &taken, false);
     return taken.first != NULL ? push_all_but_first(w, taken.first) : NULL;
 }
 
@@ -408,15 +411,22 @@ enum idle_slept io_sleep(struct worker *w, uint64_t deadline)
 {
     struct io *io = &w->rt->io;
     enum idle_slept slept;
+    /* relaxed: of a poller that comes later its maker thinks [IO5] */
+    if (LIKELY(atom_load(&io->poller, memory_order_relaxed) == NULL))
+        return idle_sleep_until(&w->rt->idle, w->id, deadline);
+    if (!idle_is_announced(&w->rt->idle, w->id)) { /* woken just now, or put off duty */
+        io_leave(w);
+        return idle_sleep_until(&w->rt->idle, w->id, deadline);
+    }
     do {
         bool deputy = sits(&io->deputy, w);
         /* relaxed: ordered by the announcement [IO5] */
         if (!deputy && atom_load(&io->pending, memory_order_relaxed) == 0)
             return idle_sleep_until(&w->rt->idle, w->id, deadline);
-        if (!deputy || w->io.napped)
-            visit(w, NULL, w);
+        bool looked = (!deputy || w->io.napped) && visit(w, NULL, true);
         w->io.napped = false;
-        if (atom_load(&io->news, memory_order_relaxed) != 0) /* relaxed: set in our visit, or told to us */
+        /* relaxed: set in our visit. Who kept us from it tells us, as its mark says that we are announced. */
+        if (looked && atom_load(&io->news, memory_order_relaxed) != 0)
             return SLEPT_NEWS;
         if (sits(&io->keeper, w)) {
             slept = sleep_as_keeper(w, deadline);
@@ -538,7 +548,7 @@ int io_cancel(struct worker *w, weir_io *op)
         return 0; /* who takes the request to begin sees it */
     send(io, op, op);
     if (try_lock(io, true))
-        hold(w->rt, NULL, NULL, NULL);
+        hold(w, NULL, NULL, false);
     tell(w);
     return 0;
 }

@@ -94,6 +94,11 @@ weir_task *io_take(struct worker *w);
 weir_task *worker_take_outside(struct worker *w);
 /* Whether there is something to take, as far as that can be told for free. */
 bool io_has_news(const struct runtime *rt);
+/* Whether tasks are ready that nobody has taken. After a full fence. */
+static inline bool io_tasks_wait(const struct io *io)
+{
+    return atom_load(&io->news, memory_order_relaxed) != 0; /* relaxed: the caller has fenced */
+}
 /* Whether nothing is in flight. Exact when all workers are asleep. */
 bool io_is_quiet(const struct runtime *rt);
 /* What elastic.c sleeps with, for a worker that is announced: as idle_sleep_until(), as keeper if there is need for one.

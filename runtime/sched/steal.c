@@ -148,6 +148,8 @@ weir_task *steal_any_descendant(struct worker *w, void *key)
 
 bool steal_anything_left(struct runtime *rt)
 {
+    if (io_tasks_wait(&rt->io))
+        return true;
     bool any = !intake_is_empty(rt);
     if (any)
         return true;

@@ -164,7 +164,7 @@ weir_task *steal_sweep(struct worker *w, bool force);
 weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key);
 /* steal.c: the same at each worker and guest that serves `key`. */
 weir_task *steal_any_descendant(struct worker *w, void *key);
-/* steal.c: whether any deque or the injector holds a task, private parts included. */
+/* steal.c: whether a task waits on any deque, private parts included, in the injector, or completed by an operation. */
 bool steal_anything_left(struct runtime *rt);
 /* steal.c: makes the next push of each worker and guest (that serves `key`) go slow; a heavy fence. Behind a full one. */
 void steal_poison_all(struct runtime *rt);
