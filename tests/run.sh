@@ -78,7 +78,7 @@ sanitizer_starts() {
     return $status
 }
 
-code='--suite=unit --suite=integration --suite=examples --suite=stress'
+code='--suite=unit --suite=integration --suite=programs --suite=examples --suite=stress'
 without_deep='--no-suite=model-deep --no-suite=mutation'
 [ "$deep" -eq 0 ] || without_deep=
 sanitized='-Dbuildtype=debugoptimized -Db_lundef=false -Dbench=false'

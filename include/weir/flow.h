@@ -31,11 +31,12 @@ typedef struct weir_dep {
 } weir_dep;
 
 #define WEIR_FLOW_LIVE_MAX (1u << 24) /* tasks alive at once in one flow */
-#define WEIR_FLOW_LIVE_DEFAULT 4096u /* 512 KiB of records: they and the table of addresses stay in a second-level cache */
+#define WEIR_FLOW_LIVE_DEFAULT 4096u /* 256 KiB of records: they and the table of addresses stay in a second-level cache */
 
 /*
  * A stream of tasks on `rt`. live: how many tasks may be there at once, begun or not, 1 to WEIR_FLOW_LIVE_MAX; 0: the default.
- * That many records of 128 bytes are all the memory that tasks with up to three predecessors use.
+ * That many records of 64 bytes, and as many again once a task has more than one predecessor, are all the memory that tasks
+ * with up to three predecessors use.
  * -EINVAL, -ENOMEM, -ESHUTDOWN, -EOWNERDEAD; -EDEADLK: called on a worker of another runtime.
  */
 WEIR_API int weir_flow_create(weir_runtime *rt, uint32_t live, weir_flow **out) WEIR_MUST_USE;

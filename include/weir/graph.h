@@ -38,7 +38,7 @@ typedef struct weir_edge {
 
 #define WEIR_GRAPH_NODES_MAX (UINT32_C(1) << 30) /* nodes of one graph */
 #define WEIR_GRAPH_EDGES_MAX (UINT32_C(3) << 30) /* edges of one graph */
-#define WEIR_GRAPH_SLOTS_MAX (UINT32_C(1) << 22) /* nodes of one graph that spawn, are graphs, or hold semaphores */
+#define WEIR_GRAPH_SLOTS_MAX (UINT32_C(1) << 22) /* nodes of one graph that spawn, are graphs, hold semaphores, or are pinned */
 #define WEIR_SEMAPHORES_MAX 64u                  /* semaphores of one set */
 #define WEIR_MULTI_SUCCESSORS_MAX 31u            /* successors that a multi-condition can tell apart */
 
@@ -63,6 +63,8 @@ typedef enum weir_node_kind {
 #define WEIR_PRIORITY_MIN (-8)
 #define WEIR_PRIORITY_MAX 7
 
+#define WEIR_NODE_PINNED 1u /* flags: the function runs on worker `worker` and nowhere else; not for a graph */
+
 /* All that a node can have. Start from zeros and `size`. */
 typedef struct weir_node_spec {
     uint32_t size;              /* sizeof(weir_node_spec) */
@@ -73,9 +75,12 @@ typedef struct weir_node_spec {
     void *arg;                  /* handed to the function */
     const char *name;           /* copied; NULL: none */
     int32_t priority;           /* among nodes that become ready together, on one worker: higher first */
-    uint32_t reserved;          /* 0 */
+    uint32_t flags;             /* 0 or WEIR_NODE_PINNED */
     weir_semaphores *semaphores;/* NULL, or the set of which the node holds `permits` while it runs */
     uint64_t permits;           /* bit i: one permit of semaphore i. All at once or none: nothing is held by who waits */
+    uint32_t worker;            /* pinned: the worker's number, below WEIR_WORKERS_MAX; a run refuses one that may leave its
+                                   runtime. Otherwise 0 */
+    uint32_t reserved;          /* 0 */
 } weir_node_spec;
 
 /* --- building ------------------------------------------------------------------------------------------------- */
@@ -163,8 +168,10 @@ typedef struct weir_run_how {
  * Starts a run and returns. how: NULL is WEIR_RUN_HOW. Until its end the run is the runtime's. The end is told in this
  * order: weir_run_wait returns, the eventfd is written, `then` runs; the run may be destroyed or started again by
  * whoever of them the program has chosen for that.
- * -EBUSY (under way), -EINVAL, -EXDEV (a node's semaphores belong to another runtime), -ESHUTDOWN, -EOWNERDEAD, -EAGAIN
- * (called on a worker of another runtime, and the injector is full).
+ * -EBUSY (under way), -EINVAL, -EXDEV (a node's semaphores belong to another runtime), -ERANGE (a node is pinned to a
+ * worker that is not below min_workers), -ESHUTDOWN, -EOWNERDEAD, -EAGAIN (called on a worker of another runtime, and the
+ * injector is full).
+ * A pinned node begins when its worker comes to it: between two tasks, not while the worker waits in a join or a scope.
  */
 WEIR_API int weir_run_start(weir_runtime *rt, weir_run *r, const weir_run_how *how) WEIR_MUST_USE;
 /*
@@ -175,7 +182,7 @@ WEIR_API int weir_run_wait(weir_run *r, uint64_t deadline);
 /*
  * Runs and waits, on a worker or outside. A worker meanwhile runs work of this run only, and nodes of other runs that had
  * waited for a semaphore which this one gave back. Returns the run's result, or an error of weir_run_start; -EDEADLK on a
- * worker of another runtime.
+ * worker of another runtime, and on any worker if a node is pinned: it might be to a worker that waits.
  */
 WEIR_API int weir_run_to_end(weir_runtime *rt, weir_run *r, const weir_run_how *how);
 /* Stops what has not begun. The run ends with -ECANCELED unless it has an error. Nothing happens to a run that is not

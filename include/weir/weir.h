@@ -18,5 +18,6 @@
 #include <weir/sort.h>
 #include <weir/stats.h>
 #include <weir/task.h>
+#include <weir/time.h>
 
 #endif

@@ -64,7 +64,7 @@ struct os_thread {
 
 /*
  * Starts fn(arg) on a thread with that stack size in bytes, named `name` (at most 15 bytes), bound to `cpu` unless
- * negative; all signals blocked but those that a fault in the thread raises. 0, -EAGAIN, -ENOMEM, -EINVAL.
+ * negative; all signals blocked but those that a fault in the thread raises; its sleeps end when they are to end. 0, -EAGAIN, -ENOMEM, -EINVAL.
  */
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);

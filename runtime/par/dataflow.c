@@ -3,12 +3,12 @@
  * dataflow.c - tasks ordered by the addresses that they name.
  *
  * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the new
- * task into their lists. Records are used again: a reference is a record and its serial number, so a table entry that
+ * task into their lists. Records are used again: a reference is a record and its generation, so a table entry that
  * is out of date is seen as such and needs no counting.
  *
  * Threads: flow_add, weir_flow_wait and weir_flow_destroy: the producer. Tasks finish on any worker.
  * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken out.
- * An edge lies in its successor's record, which can't end before the edge was used.
+ * An edge lies in its successor's memory, which can't end before the edge was used. A record that is no task is closed.
  */
 #include "par/dataflow.h"
 
@@ -18,18 +18,28 @@
 #include "par/wait.h"
 
 #define ENTRIES_KEPT 8u /* addresses of one task that are looked up once */
+#define NOTED_FIRST 16u /* predecessors of one task that there is room for at first */
+#define LINK_GENERATION (UINT64_MAX << LINK_GENERATION_SHIFT)
+#define LINK_GENERATION_ONE (UINT64_C(1) << LINK_GENERATION_SHIFT)
+#define ROOM_CHAINS 32u /* chains run in a row for room: few enough to stay in a first-level cache (bench `flow_tree`) */
 #define FLOW_SLEEPS ((struct flow_task *)(uintptr_t)1) /* in `freed`: the producer sleeps until a record comes */
 
 struct weir_flow {
     weir_scope scope;          /* of all tasks since the last wait */
+    /* constant, but for `failure`; read at each task's end, so beside nothing that the producer writes (bench `flow_chain`) */
+    struct worker *w ALIGNED(LINE_PAIR); /* the producer is a task on it; NULL: another thread */
     weir_runtime *handle;      /* of the runtime that it runs on */
-    struct worker *w;          /* the producer is a task on it; NULL: another thread */
     struct flow_task *records; /* `live` of them */
-    struct flow_task *ready;   /* free records that the producer has in hand */
-    uint64_t serial;
+    struct flow_more *more;    /* as many, once a task has had more than one predecessor; else NULL */
     uint32_t live;
-    struct flow_table table;
     weir_atomic_u32 failure;   /* first error, a positive errno */
+    /* producer */
+    struct flow_task *ready ALIGNED(LINE_PAIR); /* free records that the producer has in hand */
+    struct flow_table table;
+    struct flow_task **noted;  /* predecessors of the task that is being added */
+    uint32_t n_noted;
+    uint32_t noted_room;
+    /* any */
     weir_atomic_ptr freed ALIGNED(LINE_PAIR); /* records that tasks have given back */
 };
 
@@ -40,39 +50,59 @@ static weir_flow *flow_of(const struct flow_task *t)
 
 /* --- ends of tasks -------------------------------------------------------------------------------------------- */
 
-bool flow_link(struct flow_task *before, struct flow_edge *e, struct flow_task *after)
+bool flow_join(struct flow_task *before, struct flow_task *t, struct flow_edge *e)
 {
     /* [DF1] acquire: the work of a task that has ended; pairs with flow_close(). */
-    void *head = atom_load(&before->after, memory_order_acquire);
-    e->task = after;
+    uint64_t head = atom_load(&before->after, memory_order_acquire), mine = (uintptr_t)t;
+    if (e != NULL) {
+        e->task = t;
+        mine = (uintptr_t)e | LINK_EDGE;
+    }
     do {
-        if (head == FLOW_CLOSED)
+        if (head & LINK_CLOSED)
             return false;
-        e->next = head;
+        *(e != NULL ? &e->next : &t->edge) = head & ~LINK_GENERATION;
         /* [DF2] release: the edge and its task before the list; pairs with flow_close(). [DF1] acquire on failure. */
-    } while (!atom_cas_weak(&before->after, &head, (void *)e, memory_order_release, memory_order_acquire));
+    } while (!atom_cas_weak(&before->after, &head, (head & LINK_GENERATION) | mine, memory_order_release,
+                            memory_order_acquire));
     return true;
 }
 
-struct flow_edge *flow_close(struct flow_task *t)
+flow_link flow_close(struct flow_task *t)
 {
-    /* [DF1] release: the task's work; [DF2] acquire: the edges. Pairs with flow_link(). */
-    return atom_xchg(&t->after, FLOW_CLOSED, memory_order_acq_rel);
+    uint64_t generation = atom_load(&t->after, memory_order_relaxed) & LINK_GENERATION; /* relaxed: it doesn't change */
+    /* [DF1] release: the task's work; [DF2] acquire: the edges. Pairs with flow_join(). */
+    return atom_xchg(&t->after, generation | LINK_CLOSED, memory_order_acq_rel) & ~LINK_GENERATION;
 }
 
 /* The same on the producer's own worker: nobody links meanwhile, and nobody else looks. */
-static struct flow_edge *close_here(struct flow_task *t)
+static flow_link close_here(struct flow_task *t)
 {
-    struct flow_edge *e = atom_load(&t->after, memory_order_relaxed); /* relaxed: written by this thread */
-    atom_store(&t->after, FLOW_CLOSED, memory_order_relaxed);         /* relaxed: read by this thread */
-    return e;
+    uint64_t after = atom_load(&t->after, memory_order_relaxed); /* relaxed: written by this thread */
+    atom_store(&t->after, (after & LINK_GENERATION) | LINK_CLOSED, memory_order_relaxed); /* relaxed: read by it */
+    return after & ~LINK_GENERATION;
 }
 
-bool flow_link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n)
+struct flow_task *flow_next(flow_link *list)
+{
+    void *at = (void *)(uintptr_t)(*list & ~LINK_EDGE);
+    if (LIKELY((*list & LINK_EDGE) == 0)) {
+        struct flow_task *t = at;
+        *list = t->edge; /* before t is released, which may then end */
+        return t;
+    }
+    struct flow_edge *e = at;
+    *list = e->next;
+    return e->task;
+}
+
+bool flow_join_all(struct flow_task *t, struct flow_edge *edge, uint32_t n)
 {
     uint32_t ended = 0;
-    for (uint32_t i = 0; i < n; i++)
-        ended += !flow_link(edge[i].task, &edge[i], t);
+    if (edge == NULL)
+        ended = !flow_join((struct flow_task *)(uintptr_t)t->edge, t, NULL);
+    for (uint32_t i = 0; edge != NULL && i < n; i++)
+        ended += !flow_join(edge[i].task, t, &edge[i]);
     return ended != 0 && state_was_last(state_pay(&t->task, ended), ended);
 }
 
@@ -120,18 +150,16 @@ static weir_task *flow_finish(weir_worker *w, weir_flow *f, struct flow_task *t)
 {
     weir_task *next = NULL;
     bool here = worker_of(w) == f->w;
-    struct flow_edge *e = here ? close_here(t) : flow_close(t);
+    flow_link list = here ? close_here(t) : flow_close(t);
     if (here)
         record_keep(f, t);
     else
         record_free(f, t);
-    while (e != NULL) {
-        struct flow_edge *rest = e->next; /* the edge is its task's, which may end once it is released */
-        weir_task *ready = flow_release(&e->task->task);
+    while (list != 0) {
+        weir_task *ready = flow_release(&flow_next(&list)->task);
         if (ready != NULL && next != NULL)
             weir_push(w, next);
         next = ready != NULL ? ready : next;
-        e = rest;
     }
     return next;
 }
@@ -152,6 +180,8 @@ static weir_task *flow_run(weir_worker *w, weir_task *task)
 
 static bool records_take(weir_flow *f)
 {
+    if (atom_load(&f->freed, memory_order_relaxed) == NULL) /* relaxed: a hint, without the line for itself */
+        return false;
     /* [DF3] acquire: the records as their tasks have left them; pairs with record_free(). */
     f->ready = atom_xchg(&f->freed, NULL, memory_order_acquire);
     return f->ready != NULL;
@@ -161,11 +191,15 @@ static bool records_take(weir_flow *f)
 static void make_room_on_worker(weir_flow *f)
 {
     struct worker *w = f->w;
-    weir_task *t = deque_position(&w->dq) > f->scope.base ? deque_pop(&w->dq) : NULL;
-    if (t != NULL) {
+    weir_task *t = NULL;
+    for (unsigned i = 0; i < ROOM_CHAINS; i++) {
+        t = deque_position(&w->dq) > f->scope.base ? deque_pop(&w->dq) : NULL;
+        if (t == NULL)
+            break;
         worker_run_chain(w, t);
-        return;
     }
+    if (t != NULL || f->ready != NULL)
+        return;
     wait_scope(w, &f->scope);
     weir_scope_init(worker_public(w), &f->scope);
 }
@@ -202,6 +236,14 @@ static int record_new(weir_flow *f, uint64_t deadline, struct flow_task **out)
     return 0;
 }
 
+/* A free record becomes a task: another one than it was before. */
+static void record_begin(struct flow_task *t)
+{
+    uint64_t after = atom_load(&t->after, memory_order_relaxed); /* relaxed, both: only the producer looks before it links */
+    uint64_t next = after + LINK_GENERATION_ONE > after ? after + LINK_GENERATION_ONE : LINK_GENERATION_ONE;
+    atom_store(&t->after, next & LINK_GENERATION, memory_order_relaxed);
+}
+
 /* --- adding --------------------------------------------------------------------------------------------------- */
 
 static size_t block_bytes(size_t edges)
@@ -209,66 +251,80 @@ static size_t block_bytes(size_t edges)
     return sizeof(struct flow_block) + edges * sizeof(struct flow_edge);
 }
 
-static void block_free(struct flow_task *t)
+static void block_free(struct flow_more *m)
 {
-    if (t->more != NULL)
-        os_free(t->more, block_bytes(t->more->count));
-    t->more = NULL;
+    if (m->block != NULL)
+        os_free(m->block, block_bytes(m->block->count));
+    m->block = NULL;
 }
 
-/* Room for that many edges: in the record, or in a block. NULL: no memory. */
-static struct flow_edge *edges_reserve(struct flow_task *t, size_t n)
+/* Memory for the edges of t to all n predecessors that were noted. 0; -ENOMEM. *edge: NULL if t's own edge will do. */
+static int edges_reserve(weir_flow *f, const struct flow_task *t, uint32_t n, struct flow_edge **edge)
 {
-    if (n <= FLOW_EDGES)
-        return t->edge;
-    if (t->more == NULL || t->more->count < n) {
+    *edge = NULL;
+    if (LIKELY(n <= 1))
+        return 0;
+    if (f->more == NULL && (f->more = os_alloc(f->live * sizeof *f->more, CACHE_LINE)) == NULL)
+        return -ENOMEM;
+    struct flow_more *m = &f->more[t - f->records];
+    if (n > FLOW_EDGES && (m->block == NULL || m->block->count < n)) {
         struct flow_block *block = os_alloc(block_bytes(n), CACHE_LINE);
         if (block == NULL)
-            return NULL;
-        block_free(t);
+            return -ENOMEM;
+        block_free(m);
         block->count = n;
-        t->more = block;
+        m->block = block;
     }
-    return t->more->edge;
+    *edge = n > FLOW_EDGES ? m->block->edge : m->edge;
+    return 0;
 }
 
-/* Finds the entries of the first ENTRIES_KEPT addresses. Returns how many predecessors there may be. The table has room
- * for all addresses. */
-static size_t find_entries(weir_flow *f, const weir_dep *deps, uint32_t n, struct flow_entry **kept)
+/* Notes the task that a word of the table refers to, if it has not ended. 0; -ENOMEM. */
+static inline int note(weir_flow *f, uint64_t word)
 {
-    size_t count = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    struct flow_task *before = flow_ref_task(&f->table, word);
+    if (before == NULL)
+        return 0;
+    if (UNLIKELY(f->n_noted == f->noted_room)) {
+        size_t now = 2 * f->noted_room * sizeof *f->noted;
+        struct flow_task **noted = os_resize(f->noted, now / 2, now, CACHE_LINE);
+        if (noted == NULL)
+            return -ENOMEM;
+        f->noted = noted;
+        f->noted_room *= 2;
+    }
+    f->noted[f->n_noted++] = before;
+    return 0;
+}
+
+/* Finds the entries of all addresses, keeps the first ENTRIES_KEPT, and notes who must end before. The table has room. */
+static int note_all(weir_flow *f, const weir_dep *deps, uint32_t n, struct flow_entry **kept)
+{
+    int r = 0;
+    f->n_noted = 0;
+    for (uint32_t i = 0; i < n && r == 0; i++) {
         struct flow_entry *e = flow_table_find(&f->table, deps[i].address);
         if (i < ENTRIES_KEPT)
             kept[i] = e;
-        count += 1 + (deps[i].access != WEIR_IN ? e->n_readers : 0);
+        r = note(f, e->writer);
+        struct flow_reader *reader = deps[i].access != WEIR_IN ? e->readers : NULL;
+        for (; reader != NULL && r == 0; reader = reader->next)
+            r = note(f, reader->word);
     }
-    return count;
+    return r;
 }
 
-/* Notes a predecessor of t in the edge, if that is still there. Returns the next free edge. */
-static inline struct flow_edge *note(const weir_flow *f, struct flow_edge *edge, const struct flow_task *t, flow_ref r)
-{
-    struct flow_task *before = flow_ref_task(&f->table, r);
-    if (before == NULL || before == t)
-        return edge;
-    edge->task = before;
-    return edge + 1;
-}
-
-static struct flow_edge *add_dep(weir_flow *f, struct flow_edge *edge, struct flow_task *t, struct flow_entry *e,
-                                 weir_access access)
+/* From here on the table says what t does. */
+static void enter_all(weir_flow *f, struct flow_task *t, const weir_dep *deps, uint32_t n, struct flow_entry **kept)
 {
     flow_ref self = flow_ref_to(&f->table, t);
-    edge = note(f, edge, t, e->writer);
-    if (access == WEIR_IN) {
-        flow_table_add_reader(&f->table, e, self);
-        return edge;
+    for (uint32_t i = 0; i < n; i++) {
+        struct flow_entry *e = i < ENTRIES_KEPT ? kept[i] : flow_table_find(&f->table, deps[i].address);
+        if (deps[i].access == WEIR_IN)
+            flow_table_add_reader(&f->table, e, self);
+        else
+            flow_table_set_writer(&f->table, e, self);
     }
-    for (struct flow_reader *r = e->readers; r != NULL; r = r->next)
-        edge = note(f, edge, t, r->ref);
-    flow_table_set_writer(&f->table, e, self);
-    return edge;
 }
 
 /* The runtime takes no more: what would run now ends here, without having begun. */
@@ -278,16 +334,14 @@ static void end_unrun(weir_flow *f, struct flow_task *t)
     while (t != NULL) {
         struct flow_task *rest = t->link;
         weir_scope_remove(&f->scope, &t->task);
-        struct flow_edge *e = flow_close(t);
+        flow_link list = flow_close(t);
         record_free(f, t);
-        while (e != NULL) {
-            struct flow_edge *next = e->next;
-            struct flow_task *after = e->task;
+        while (list != 0) {
+            struct flow_task *after = flow_next(&list);
             if (weir_release(&after->task) != NULL) {
                 after->link = rest;
                 rest = after;
             }
-            e = next;
         }
         t = rest;
     }
@@ -340,19 +394,25 @@ int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, cons
     if (r != 0)
         return r;
     struct flow_entry *kept[ENTRIES_KEPT];
-    struct flow_edge *edges = edges_reserve(t, find_entries(f, deps, n, kept)), *end = edges;
-    if (edges == NULL) {
+    struct flow_edge *edge;
+    r = note_all(f, deps, n, kept);
+    if (r == 0)
+        r = edges_reserve(f, t, f->n_noted, &edge);
+    if (UNLIKELY(r != 0)) {
         record_keep(f, t);
-        return -ENOMEM;
+        return r;
     }
-    t->serial = ++f->serial;
-    atom_store(&t->after, NULL, memory_order_relaxed); /* relaxed: only the producer looks before it links */
-    for (uint32_t i = 0; i < n; i++) {
-        struct flow_entry *e = i < ENTRIES_KEPT ? kept[i] : flow_table_find(&f->table, deps[i].address);
-        end = add_dep(f, end, t, e, deps[i].access);
-    }
-    task_init(f, t, fn, arg, (uint32_t)(end - edges));
-    return end == edges || flow_link_all(t, edges, (uint32_t)(end - edges)) ? make_runnable(f, rt, t) : 0;
+    record_begin(t);
+    enter_all(f, t, deps, n, kept);
+    uint32_t before = f->n_noted;
+    task_init(f, t, fn, arg, before);
+    if (before == 0)
+        return make_runnable(f, rt, t);
+    if (edge == NULL)
+        t->edge = (uintptr_t)f->noted[0];
+    for (uint32_t i = 0; edge != NULL && i < before; i++)
+        edge[i].task = f->noted[i];
+    return flow_join_all(t, edge, before) ? make_runnable(f, rt, t) : 0;
 }
 
 weir_runtime *flow_handle(const weir_flow *f)
@@ -381,8 +441,10 @@ void weir_flow_cancel(weir_flow *f)
 
 static void flow_free(weir_flow *f)
 {
-    for (uint32_t i = 0; f->records != NULL && i < f->live; i++)
-        block_free(&f->records[i]);
+    for (uint32_t i = 0; f->more != NULL && i < f->live; i++)
+        block_free(&f->more[i]);
+    os_free(f->more, f->live * sizeof *f->more);
+    os_free(f->noted, f->noted_room * sizeof *f->noted);
     flow_table_destroy(&f->table);
     os_free(f->records, f->live * sizeof *f->records);
     os_free(f, sizeof *f);
@@ -406,12 +468,16 @@ int flow_create(weir_runtime *h, struct worker *w, uint32_t live, weir_flow **ou
     f->w = w;
     f->live = live;
     f->records = os_alloc(live * sizeof *f->records, CACHE_LINE);
-    if (f->records == NULL || flow_table_init(&f->table, f->records) != 0) {
+    f->noted = os_alloc(NOTED_FIRST * sizeof *f->noted, CACHE_LINE);
+    f->noted_room = f->noted != NULL ? NOTED_FIRST : 0;
+    if (f->records == NULL || f->noted == NULL || flow_table_init(&f->table, f->records) != 0) {
         flow_free(f);
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < live; i++)
+    for (uint32_t i = 0; i < live; i++) {
         f->records[i].link = i + 1 < live ? &f->records[i + 1] : NULL;
+        atom_store(&f->records[i].after, LINK_CLOSED, memory_order_relaxed); /* relaxed: not shared yet */
+    }
     f->ready = f->records;
     weir_scope_init(w != NULL ? worker_public(w) : NULL, &f->scope);
     *out = f;

@@ -11,13 +11,27 @@
 
 #include "sched/worker.h"
 
-#define FLOW_EDGES 3u /* predecessors that a record has room for */
+#define FLOW_EDGES 3u /* predecessors that need no block of their own */
 
 struct flow_task;
 
-/* One predecessor of a task: in the predecessor's list, in the successor's memory. */
+/*
+ * A link: the first or the next of the successors that wait for a task.
+ *  63         48 47          2 1 0
+ * | generation | address      |e|c|
+ *
+ * address     the successor, whose own `edge` is the next link; or (e) a flow_edge, which names the successor; 0: no more
+ * closed      the task has ended: nobody can wait for it any more
+ * generation  of a record's `after` only: which task the record is, now; never 0 once it is one
+ */
+typedef uint64_t flow_link;
+#define LINK_CLOSED UINT64_C(1)
+#define LINK_EDGE UINT64_C(2)
+#define LINK_GENERATION_SHIFT 48
+
+/* One predecessor of a task that has several: in the predecessor's list, in the successor's memory. */
 struct flow_edge {
-    struct flow_edge *next;
+    flow_link next;
     struct flow_task *task; /* the successor; the predecessor, until it is linked */
 };
 
@@ -26,29 +40,37 @@ struct flow_block {
     struct flow_edge edge[];
 };
 
-struct flow_task {
-    weir_task task;           /* owed a completion by each predecessor; member of the flow's scope */
-    weir_node_fn *fn;
-    void *arg;
-    weir_atomic_ptr after;    /* edges to successors; FLOW_CLOSED: the task has ended */
-    uint64_t serial;          /* which task the record is, now: written by the producer */
-    struct flow_task *link;   /* in the stack of free records */
-    struct flow_block *more;  /* edges, when FLOW_EDGES are not enough; stays with the record */
-    struct flow_edge edge[FLOW_EDGES];
+/* The edges of a record whose task has more than one predecessor. */
+struct flow_more {
+    struct flow_edge edge[FLOW_EDGES] ALIGNED(CACHE_LINE);
+    struct flow_block *block; /* when that is not enough; stays with the record */
 };
 
-#define FLOW_CLOSED ((void *)(uintptr_t)1)
+struct flow_task {
+    weir_task task;          /* owed a completion by each predecessor; member of the flow's scope */
+    union {
+        weir_node_fn *fn;
+        struct flow_task *link; /* in a stack of free records */
+    };
+    void *arg;
+    weir_atomic_u64 after;   /* generation, and the first link; LINK_CLOSED: the task has ended */
+    flow_link edge;          /* its only predecessor, then the next link of that one's list */
+};
 
-static_assert(sizeof(struct flow_task) == 128, "two cache lines");
+static_assert(sizeof(struct flow_task) == CACHE_LINE, "what a worker gets of a task, and what comes back, is one line");
+static_assert(sizeof(struct flow_more) == CACHE_LINE, "the edges are another one");
 
-/* Producer: links e before the end of `before`. False: it has ended, and all that it did is seen. */
-bool flow_link(struct flow_task *before, struct flow_edge *e, struct flow_task *after) MUST_USE;
+/* Producer: puts t, which owes it a completion, before the end of `before`: by its own edge, or by e (which is not
+ * NULL). False: `before` has ended, and all that it did is seen. */
+bool flow_join(struct flow_task *before, struct flow_task *t, struct flow_edge *e) MUST_USE;
 /* Finisher: no more successors. Returns those that there are. */
-struct flow_edge *flow_close(struct flow_task *t) MUST_USE;
+flow_link flow_close(struct flow_task *t) MUST_USE;
+/* Finisher: takes the first successor out of a list that is not empty. */
+struct flow_task *flow_next(flow_link *list);
 
-/* Producer: puts t behind its n predecessors, each of which owes it one completion from the start. True: all have ended,
- * t is ready; if not, it may have run already. */
-bool flow_link_all(struct flow_task *t, struct flow_edge *edge, uint32_t n) MUST_USE;
+/* Producer: puts t behind its n predecessors, each of which it owes a completion from the start: one, in t->edge, or those
+ * of `edge`. True: all have ended, t is ready; if not, it may have run already. */
+bool flow_join_all(struct flow_task *t, struct flow_edge *edge, uint32_t n) MUST_USE;
 /* Finisher: one predecessor of t has ended. Returns t if it was the last. */
 weir_task *flow_release(weir_task *t) MUST_USE;
 

@@ -2,15 +2,18 @@
  *
  * flow_table.c - an open-addressing table of addresses: see flow_table.h.
  *
- * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4).
+ * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4); new places within
+ * the same memory as in Rust's hashbrown.
  */
 #include "par/flow_table.h"
 
 #include <errno.h>
 
-#define FIRST_CAPACITY 1024u /* entries: 32 KiB */
+#define FIRST_CAPACITY 1024u /* entries: 24 KiB */
 #define READERS_KEPT 8u    /* readers of one address before the first look for ended ones */
 #define BLOCK_READERS 255u /* readers allocated at once: 4 KiB */
+#define ENTRY_OLD (ENTRY_USED << 1) /* its place is that of before a rehash */
+#define LEFT_MAX ((UINT64_C(1) << (64 - REF_BITS)) - 1)
 
 struct reader_block {
     struct reader_block *next;
@@ -60,33 +63,34 @@ static int reserve_readers(struct flow_table *t, uint32_t n)
     return 0;
 }
 
-/* Drops readers that have ended. */
-static void prune(struct flow_table *t, struct flow_entry *e)
+/* Drops readers that have ended. Returns how many may be added before that is worth while again: as many as are left. */
+static uint64_t prune(struct flow_table *t, struct flow_entry *e)
 {
+    uint64_t left = READERS_KEPT;
     struct flow_reader **link = &e->readers;
     while (*link != NULL) {
         struct flow_reader *r = *link;
-        if (flow_ref_task(t, r->ref) != NULL) {
+        if (flow_ref_task(t, r->word) != NULL) {
             link = &r->next;
+            left++;
             continue;
         }
         *link = r->next;
         reader_free(t, r);
-        e->n_readers--;
     }
-    e->prune_at = 2 * e->n_readers + READERS_KEPT;
+    return left < LEFT_MAX ? left : LEFT_MAX;
 }
 
 void flow_table_add_reader(struct flow_table *t, struct flow_entry *e, flow_ref ref)
 {
-    if (e->n_readers >= e->prune_at)
-        prune(t, e);
+    uint64_t left = e->readers != NULL ? e->readers->word >> REF_BITS : READERS_KEPT;
+    if (left == 0)
+        left = prune(t, e);
     struct flow_reader *r = t->spare; /* reserved */
     t->spare = r->next;
     t->n_spare--;
-    *r = (struct flow_reader){e->readers, ref};
+    *r = (struct flow_reader){e->readers, (left - 1) << REF_BITS | ref};
     e->readers = r;
-    e->n_readers++;
 }
 
 void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref w)
@@ -96,8 +100,7 @@ void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref 
         reader_free(t, e->readers);
         e->readers = next;
     }
-    e->n_readers = 0;
-    e->writer = w;
+    e->writer = ENTRY_USED | w;
 }
 
 /* --- entries -------------------------------------------------------------------------------------------------- */
@@ -111,11 +114,11 @@ static uint32_t place_of(const struct flow_table *t, const void *address)
 struct flow_entry *flow_table_find(struct flow_table *t, const void *address)
 {
     uint32_t i = place_of(t, address);
-    while (t->entries[i].prune_at != 0 && t->entries[i].address != address)
+    while (t->entries[i].writer != 0 && t->entries[i].address != address)
         i = (i + 1) & (t->capacity - 1);
     struct flow_entry *e = &t->entries[i];
-    if (e->prune_at == 0) {
-        *e = (struct flow_entry){.address = address, .prune_at = READERS_KEPT};
+    if (e->writer == 0) {
+        *e = (struct flow_entry){address, ENTRY_USED, NULL};
         t->used++;
     }
     return e;
@@ -125,8 +128,11 @@ static bool is_needed(struct flow_table *t, struct flow_entry *e)
 {
     if (flow_ref_task(t, e->writer) != NULL)
         return true;
+    if (e->readers == NULL)
+        return false;
+    uint64_t left = prune(t, e);
     if (e->readers != NULL)
-        prune(t, e);
+        e->readers->word = left << REF_BITS | (e->readers->word & REF_MASK);
     return e->readers != NULL;
 }
 
@@ -135,54 +141,60 @@ static uint32_t room_of(uint32_t capacity)
     return capacity / 4 * 3;
 }
 
-/* Drops what is no longer needed, in place: behind a free entry, and round to it, each entry is taken out and, if it is
- * needed, found a place again, which is not behind the old one. */
-static void purge(struct flow_table *t)
+/* Finds places for `e` and for whatever that displaces. An entry is put in the first place, from its own on, that none of
+ * those put before it is in: so what lies between is never free again. */
+static void replace(struct flow_table *t, struct flow_entry e)
 {
-    uint32_t start = 0, mask = t->capacity - 1;
-    while (t->entries[start].prune_at != 0)
-        start++;
-    for (uint32_t n = 1; n < t->capacity; n++) {
-        struct flow_entry *e = &t->entries[(start + n) & mask];
-        if (e->prune_at == 0)
-            continue;
-        struct flow_entry kept = *e;
-        bool needed = is_needed(t, &kept);
-        e->prune_at = 0;
-        t->used--;
-        if (needed)
-            *flow_table_find(t, kept.address) = kept;
+    for (;;) {
+        e.writer &= ~ENTRY_OLD;
+        if (!is_needed(t, &e))
+            return;
+        uint32_t i = place_of(t, e.address);
+        while (t->entries[i].writer != 0 && (t->entries[i].writer & ENTRY_OLD) == 0)
+            i = (i + 1) & (t->capacity - 1);
+        struct flow_entry displaced = t->entries[i];
+        t->entries[i] = e;
+        t->used++;
+        if (displaced.writer == 0)
+            return;
+        e = displaced;
     }
 }
 
-static int grow(struct flow_table *t, uint32_t capacity)
+/* Gives all that is needed new places, in the same memory, of which the first `old` entries were in use. */
+static void rehash(struct flow_table *t, uint32_t old)
 {
-    struct flow_table old = *t;
-    struct flow_entry *entries = os_alloc(capacity * sizeof *entries, CACHE_LINE);
-    if (entries == NULL)
-        return -ENOMEM;
-    t->entries = entries;
-    t->capacity = capacity;
     t->used = 0;
-    for (uint32_t i = 0; i < old.capacity; i++)
-        if (old.entries[i].prune_at != 0)
-            *flow_table_find(t, old.entries[i].address) = old.entries[i];
-    os_free(old.entries, old.capacity * sizeof *old.entries);
-    return 0;
+    for (uint32_t i = 0; i < old; i++)
+        if (t->entries[i].writer != 0)
+            t->entries[i].writer |= ENTRY_OLD;
+    for (uint32_t i = 0; i < old; i++) {
+        struct flow_entry e = t->entries[i];
+        if ((e.writer & ENTRY_OLD) == 0)
+            continue;
+        t->entries[i].writer = 0;
+        replace(t, e);
+    }
 }
 
-/* Drops what is no longer needed, and doubles if little came of that: the next purge is three eighths of a table away, at
+/* Drops what is no longer needed, and doubles if little came of that: the next time is three eighths of a table away, at
  * least. */
 static int make_room(struct flow_table *t, uint32_t n)
 {
-    uint32_t capacity = t->capacity; /* never smaller */
-    purge(t);
+    uint32_t old = t->capacity, capacity = old; /* never smaller */
+    rehash(t, old);
     if (t->used + n <= room_of(capacity) / 2)
         return 0;
     do
         capacity *= 2;
     while (t->used + n > room_of(capacity));
-    return grow(t, capacity);
+    void *entries = os_resize(t->entries, old * sizeof *t->entries, capacity * sizeof *t->entries, CACHE_LINE);
+    if (entries == NULL)
+        return -ENOMEM;
+    t->entries = entries;
+    t->capacity = capacity;
+    rehash(t, old);
+    return 0;
 }
 
 int flow_table_reserve(struct flow_table *t, uint32_t n)

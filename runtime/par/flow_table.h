@@ -13,28 +13,28 @@
 
 /*
  * A task, for as long as its record is that task; 0: none.
- *  63     24 23      0
- * | serial  | record  |
- * A serial number comes again after 2^40 tasks. Should its record hold just that task then, a new task is ordered behind an
- * older one without need: no harm.
+ *  39         24 23      0
+ * | generation  | record  |
+ * A generation comes again after 65,535 tasks of the record. Who then still has the old reference is ordered behind a task
+ * that was added before it, without need: no harm, and no cycle.
  */
 typedef uint64_t flow_ref;
 #define REF_RECORD_BITS 24
+#define REF_BITS 40
+#define REF_MASK ((UINT64_C(1) << REF_BITS) - 1)
 static_assert(WEIR_FLOW_LIVE_MAX == 1u << REF_RECORD_BITS, "a record's number fits");
 
 struct flow_reader {
     struct flow_reader *next;
-    flow_ref ref;
+    uint64_t word; /* the task's reference; above it, how many readers may be added before those that have ended are dropped */
 };
 
 struct flow_entry {
     const void *address;
-    flow_ref writer;
+    uint64_t writer;             /* reference; ENTRY_USED above it; 0: the entry is free */
     struct flow_reader *readers; /* since the last writer */
-    uint32_t n_readers;
-    uint32_t prune_at;           /* readers at which those that have ended are dropped; 0: the entry is free */
 };
-static_assert(sizeof(struct flow_entry) == 32, "two entries are a cache line");
+#define ENTRY_USED (UINT64_C(1) << REF_BITS)
 
 struct flow_table {
     struct flow_entry *entries; /* a power of two, at most three quarters of them used */
@@ -48,17 +48,20 @@ struct flow_table {
 
 static inline flow_ref flow_ref_to(const struct flow_table *t, const struct flow_task *task)
 {
-    return task->serial << REF_RECORD_BITS | (uint64_t)(task - t->records);
+    uint64_t after = atom_load(&task->after, memory_order_relaxed); /* relaxed: the generation is the producer's */
+    return after >> LINK_GENERATION_SHIFT << REF_RECORD_BITS | (uint64_t)(task - t->records);
 }
 
-/* The task, if it has not ended; if it has, all that it did is seen. */
-static inline struct flow_task *flow_ref_task(const struct flow_table *t, flow_ref r)
+/* The task that a word of an entry or a reader refers to, if it has not ended; if it has, all that it did is seen. */
+static inline struct flow_task *flow_ref_task(const struct flow_table *t, uint64_t word)
 {
-    struct flow_task *task = &t->records[r & ((1u << REF_RECORD_BITS) - 1)];
-    if (r == 0 || (task->serial ^ r >> REF_RECORD_BITS) << REF_RECORD_BITS != 0)
+    uint64_t ref = word & REF_MASK;
+    struct flow_task *task = &t->records[ref & ((1u << REF_RECORD_BITS) - 1)];
+    if (ref == 0)
         return NULL;
     /* [DF1] acquire: the work of a task that has ended; pairs with flow_close(). */
-    return atom_load(&task->after, memory_order_acquire) != FLOW_CLOSED ? task : NULL;
+    uint64_t after = atom_load(&task->after, memory_order_acquire);
+    return after >> LINK_GENERATION_SHIFT == ref >> REF_RECORD_BITS && (after & LINK_CLOSED) == 0 ? task : NULL;
 }
 
 /* 0 or -ENOMEM. */

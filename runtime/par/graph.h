@@ -36,7 +36,7 @@
  * slot      number of its slot in a run (kinds spawn and graph, and limited nodes)
  * follows   a plain node; its only successor is the next record, by a direct edge: the run need not look at the edge
  * entered   a weak edge leads to it
- * limited   it holds semaphores while it runs
+ * limited   it must be let in: by semaphores that it holds while it runs, or by the worker that it is pinned to
  */
 #define INFO_KIND 7u
 #define INFO_LIMITED (1u << 3)
@@ -79,7 +79,9 @@ struct slot_spec {
     uint32_t node;
     weir_semaphores *semaphores;
     uint64_t permits;
+    uint32_t pin; /* PIN_NONE, or the number of a worker */
 };
+#define PIN_NONE UINT32_MAX
 
 struct weir_graph {
     struct vector nodes;      /* struct node; frozen: one more as the end of the last row */
@@ -134,6 +136,7 @@ static inline bool node_is_weak(const struct node *n)
 /* How far a slot's node has come. */
 enum slot_stage {
     SLOT_ASKED,   /* waits for its semaphores; its task then runs the node */
+    SLOT_SENT,    /* on its way to the worker that it is pinned to; its task then runs the node */
     SLOT_WORKS,   /* its children, or its graph, are under way; its task then ends the node */
     SLOT_RETURNED /* has given back its semaphores; its task then releases the successors */
 };
@@ -144,6 +147,7 @@ struct slot {
     uint32_t node;
     uint32_t stage;        /* enum slot_stage: written by whom the node belongs to at the time */
     int result;            /* of the node's function, while the semaphores go back */
+    uint32_t pin;          /* PIN_NONE, or the number of the only worker that may call the function */
     weir_atomic_u32 taken; /* 1: the node is under way */
     weir_semaphores *semaphores;
     struct permit permit;

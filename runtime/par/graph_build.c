@@ -106,7 +106,10 @@ int weir_graph_add(weir_graph *g, weir_node_fn *fn, void *arg, weir_node *out)
 /* Whether a spec gives its kind what it needs, and nothing that contradicts it. */
 static bool spec_is_sound(const weir_graph *g, const weir_node_spec *s)
 {
+    bool pinned = s->flags == WEIR_NODE_PINNED;
     if (s->size != sizeof *s || s->reserved != 0)
+        return false;
+    if (pinned ? s->worker >= WEIR_WORKERS_MAX || s->kind == WEIR_NODE_GRAPH : s->flags != 0 || s->worker != 0)
         return false;
     if (s->priority < WEIR_PRIORITY_MIN || s->priority > WEIR_PRIORITY_MAX)
         return false;
@@ -127,9 +130,14 @@ static bool spec_is_sound(const weir_graph *g, const weir_node_spec *s)
     }
 }
 
+static bool is_limited(const weir_node_spec *s)
+{
+    return s->semaphores != NULL || s->flags == WEIR_NODE_PINNED;
+}
+
 static bool needs_slot(const weir_node_spec *s)
 {
-    return s->kind == WEIR_NODE_SPAWN || s->kind == WEIR_NODE_GRAPH || s->semaphores != NULL;
+    return s->kind == WEIR_NODE_SPAWN || s->kind == WEIR_NODE_GRAPH || is_limited(s);
 }
 
 static uint32_t add_name(weir_graph *g, const char *name, size_t length)
@@ -145,7 +153,7 @@ static uint32_t add_name(weir_graph *g, const char *name, size_t length)
 static uint32_t add_slot(weir_graph *g, const weir_node_spec *s, uint32_t node)
 {
     struct slot_spec *slot = (struct slot_spec *)g->slots.data + g->slots.count;
-    *slot = (struct slot_spec){node, s->semaphores, s->permits};
+    *slot = (struct slot_spec){node, s->semaphores, s->permits, s->flags == WEIR_NODE_PINNED ? s->worker : PIN_NONE};
     if (s->semaphores != NULL)
         atom_add(&s->semaphores->users, 1u, memory_order_relaxed); /* relaxed: the caller keeps the set alive */
     if (s->kind == WEIR_NODE_GRAPH)
@@ -179,7 +187,7 @@ int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
         n->work.graph = s->graph;
     else
         n->work.fn = s->fn;
-    if (s->semaphores != NULL)
+    if (is_limited(s))
         n->info |= INFO_LIMITED;
     if (needs_slot(s))
         n->info |= add_slot(g, s, index) << INFO_SLOT_SHIFT;

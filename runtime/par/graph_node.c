@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * graph_node.c - nodes that are more than a call: conditions, spawning nodes, graphs as nodes, nodes that hold semaphores;
- * and every node of a run that is stopped, timed or has a deadline.
+ * graph_node.c - nodes that are more than a call: conditions, spawning nodes, graphs as nodes, nodes that hold semaphores,
+ * pinned nodes; and every node of a run that is stopped, timed or has a deadline.
  *
  * A node that lives on when its worker goes away does so in its slot, whose task comes back as a task of the run:
- * asked (for semaphores) -> works (children, an inner graph) -> returned (semaphores), each stage only where there is
- * something to wait for. No worker blocks in any of them.
+ * asked (for semaphores) -> sent (to its worker) -> works (children, an inner graph) -> returned (semaphores), each stage
+ * only where there is something to wait for. No worker blocks in any of them.
  *
  * Threads: the strand's worker. Invariants: the slot's task owes one completion of the run while it is away (G3), counted
  * before it may come back; whoever hands it over has nothing more to do with the slot.
@@ -178,6 +178,17 @@ static uint32_t slot_work(struct strand *s, struct slot *slot)
     }
 }
 
+/* The node holds its semaphores: it runs here, or where it is pinned to. */
+static uint32_t slot_place(struct strand *s, struct slot *slot)
+{
+    if (slot->pin == PIN_NONE || slot->pin == s->w->id)
+        return slot_work(s, slot);
+    slot->stage = SLOT_SENT;
+    strand_owe(s);
+    runtime_send(s->w->rt, slot->pin, &slot->task);
+    return NODE_NONE;
+}
+
 static uint32_t slot_enter(struct strand *s, uint32_t v)
 {
     struct slot *slot = slot_of(s->run, &s->nodes[v]);
@@ -188,13 +199,13 @@ static uint32_t slot_enter(struct strand *s, uint32_t v)
     }
     slot->node = v;
     if (slot->semaphores == NULL)
-        return slot_work(s, slot);
+        return slot_place(s, slot);
     slot->stage = SLOT_ASKED;
     strand_owe(s);
     if (!hand_out(s, semaphore_ask(slot->semaphores, &slot->permit), slot))
         return NODE_NONE; /* who gives them back makes its task run */
     strand_unowe(s);
-    return slot_work(s, slot);
+    return slot_place(s, slot);
 }
 
 weir_task *slot_run(weir_worker *public, weir_task *task)
@@ -204,6 +215,8 @@ weir_task *slot_run(weir_worker *public, weir_task *task)
     uint32_t v;
     strand_begin(&s, worker_of(public), slot->run);
     if (slot->stage == SLOT_ASKED)
+        v = stops(slot->run) ? slot_end(&s, slot, 0) : slot_place(&s, slot);
+    else if (slot->stage == SLOT_SENT)
         v = stops(slot->run) ? slot_end(&s, slot, 0) : slot_work(&s, slot);
     else if (slot->stage == SLOT_RETURNED)
         v = slot_leave(&s, slot);

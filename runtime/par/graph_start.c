@@ -68,6 +68,7 @@ static bool make_slots(weir_run *run, uint32_t flags)
         slot->run = run;
         slot->semaphores = spec[i].semaphores;
         slot->permit.wants = spec[i].permits;
+        slot->pin = spec[i].pin;
         run_task_init(run, &slot->task, slot_run);
         if ((n->info & INFO_KIND) == WEIR_NODE_GRAPH && (slot->inner = run_new(n->work.graph, flags, run)) == NULL)
             return false;
@@ -170,15 +171,21 @@ bool weir_run_stopped(const weir_run *run)
 
 /* --- starting ------------------------------------------------------------------------------------------------- */
 
-/* Whether all semaphores, inner graphs' too, belong to this runtime. */
-static bool fits(const weir_run *run, const weir_runtime *rt)
+/* Whether all semaphores, inner graphs' too, belong to this runtime, and nothing is pinned to workers from `pins` on: 0,
+ * -EXDEV or -ERANGE. */
+static int check_fit(const weir_run *run, const weir_runtime *rt, uint32_t pins)
 {
-    for (uint32_t i = 0; i < run->n_slots; i++) {
+    int r = 0;
+    for (uint32_t i = 0; i < run->n_slots && r == 0; i++) {
         const struct slot *slot = &run->slots[i];
-        if ((slot->semaphores != NULL && slot->semaphores->rt != rt) || (slot->inner != NULL && !fits(slot->inner, rt)))
-            return false;
+        if (slot->semaphores != NULL && slot->semaphores->rt != rt)
+            return -EXDEV;
+        if (slot->pin != PIN_NONE && slot->pin >= pins)
+            return -ERANGE;
+        if (slot->inner != NULL)
+            r = check_fit(slot->inner, rt, pins);
     }
-    return true;
+    return r;
 }
 
 static void prepare(weir_run *run, struct runtime *rt, const weir_run_how *how)
@@ -214,15 +221,17 @@ static void leave_busy(weir_run *run)
         os_futex_wake(&run->busy, INT32_MAX); /* the run may be gone: the address is a key only */
 }
 
-static int acquire_run(weir_runtime *h, struct runtime *rt, weir_run *run, const weir_run_how *how)
+/* waits: on a worker, which can't serve pinned nodes meanwhile. */
+static int acquire_run(weir_runtime *h, struct runtime *rt, weir_run *run, const weir_run_how *how, bool waits)
 {
     static const weir_run_how once = WEIR_RUN_HOW;
     if (how == NULL)
         how = &once;
     if (run->outer != NULL || how->size != sizeof *how || how->times == 0)
         return -EINVAL;
-    if (!fits(run, h))
-        return -EXDEV;
+    int r = check_fit(run, h, waits ? 0 : rt->count);
+    if (r != 0)
+        return waits && r == -ERANGE ? -EDEADLK : r;
     if (!enter_busy(run))
         return -EBUSY;
     prepare(run, rt, how);
@@ -276,7 +285,7 @@ static weir_task *run_again(weir_worker *w, weir_task *task)
 int run_start(weir_runtime *h, struct runtime *rt, weir_run *run, const weir_run_how *how)
 {
     struct worker *w = worker_self();
-    int r = acquire_run(h, rt, run, how);
+    int r = acquire_run(h, rt, run, how, false);
     if (r != 0)
         return r;
     weir_task_init(&run->again, run_again);
@@ -316,7 +325,7 @@ int weir_run_wait(weir_run *run, uint64_t deadline)
 
 int run_on_worker(weir_runtime *h, struct worker *w, weir_run *run, const weir_run_how *how)
 {
-    int r = acquire_run(h, w->rt, run, how);
+    int r = acquire_run(h, w->rt, run, how, true);
     if (r != 0)
         return r;
     do {

@@ -103,8 +103,7 @@ static weir_task *token_run(weir_worker *w, weir_task *task)
     }
     t->stage = 0;
     t->item = NULL;
-    /* [PI2] acq_rel: whoever drew an earlier number has left the gates that this one will use; pairs with itself. */
-    t->number = atom_add(&p->numbers, UINT64_C(1), memory_order_acq_rel);
+    t->number = gate_next_number(&p->numbers);
     if (!may_enter(t))
         return NULL;
     enlist(t);

@@ -36,6 +36,13 @@ static inline void *gate_turn_comes(weir_atomic_ptr *gate)
     return there;
 }
 
+/* The next place in the order of the first stage, for a token that is through all stages. */
+static inline uint64_t gate_next_number(weir_atomic_u64 *numbers)
+{
+    /* [PI2] acq_rel: whoever drew an earlier number has left the gates that this one will use; pairs with itself. */
+    return atom_add(numbers, UINT64_C(1), memory_order_acq_rel);
+}
+
 /* weir_pipeline() with checked arguments; w: the calling worker of rt, or NULL. */
 int pipeline_run(struct runtime *rt, struct worker *w, const weir_stage *stages, uint32_t n, uint32_t tokens,
                  uint64_t *items) MUST_USE;

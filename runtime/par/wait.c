@@ -111,12 +111,7 @@ void wait_forked(struct worker *w, weir_task *t)
 void wait_scope(struct worker *w, weir_scope *s)
 {
     const struct await a = {&s->done, s, true};
-    weir_task *t;
-    /* What lies above the scope's beginning was made in it: run it first. */
-    while (deque_position(&w->dq) > s->base && (t = deque_pop(&w->dq)) != NULL)
-        do
-            t = worker_run_one(w, t);
-        while (t != NULL);
+    worker_run_above(w, s->base); /* what lies above the scope's beginning was made in it: run it first */
     if (scope_close(s))
         return;
     wait_on_worker(w, &a);

@@ -138,7 +138,7 @@ static void announce(struct runtime *rt, uint32_t id)
 {
     idle_announce(&rt->idle, id, false);
     steal_poison_all(rt);
-    if (steal_anything_left(rt) || io_wants_keeper(rt)) {
+    if (steal_anything_left(rt) || timers_want_keeper(rt) || io_wants_keeper(rt)) {
         unsigned sent = idle_wake_one(&rt->idle);
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
     }
@@ -172,7 +172,7 @@ static bool may_retry(const struct elastic *e)
 
 void elastic_call(struct runtime *rt, enum elastic_caller caller)
 {
-    bool work_waits = !intake_is_empty(rt);
+    bool work_waits = !intake_is_empty(rt) || timers_want_keeper(rt) || io_wants_keeper(rt);
     if ((work_waits || caller == CALLER_WORKER) && may_retry(&rt->elastic) && duty_reserve(&rt->elastic.duty))
         (void)fill_place(rt, work_waits);
 }
@@ -193,10 +193,12 @@ void elastic_withdraw(struct runtime *rt)
     if (id == IDLE_NOBODY)
         return; /* the surplus worker runs, and will step down by itself */
     /* One that is not settled may be about to take its announcement back, with a task in its hands. */
-    if (idle_is_settled(&rt->idle, id) && duty_withdraw(&rt->elastic.duty))
+    if (idle_is_settled(&rt->idle, id) && duty_withdraw(&rt->elastic.duty)) {
+        timers_dismiss(rt, id);
         seat_rest(rt, id);
-    else
+    } else {
         (void)idle_wake_seat(&rt->idle, id); /* or wanted again: it looks for work and announces itself anew */
+    }
 }
 
 static uint64_t new_deadline(const struct worker *w)
@@ -213,7 +215,7 @@ static enum elastic_rest retire(struct worker *w)
 }
 
 /* Asleep for as long as a worker may be: it leaves, or sleeps on. True: *rest says how it goes on. */
-static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *rest)
+static bool slept_out(struct worker *w, uint64_t *deadline, enum elastic_rest *rest)
 {
     struct runtime *rt = w->rt;
     *deadline = new_deadline(w);
@@ -237,13 +239,25 @@ static bool timed_out(struct worker *w, uint64_t *deadline, enum elastic_rest *r
     return true;
 }
 
+/* The keeper's timer is due, or the worker's time is out. True: *rest says how it goes on. */
+static bool timed_out(struct worker *w, uint64_t due, uint64_t *deadline, enum elastic_rest *rest)
+{
+    if (due <= *deadline) {
+        *rest = REST_WOKEN;
+        return idle_try_retract(&w->rt->idle, w->id); /* if not: it was woken, or put off duty */
+    }
+    return slept_out(w, deadline, rest);
+}
+
 static enum elastic_rest sleep_on(struct worker *w, bool announced)
 {
     struct idle *idle = &w->rt->idle;
     enum elastic_rest rest = REST_WOKEN;
     uint64_t deadline = new_deadline(w);
     for (;;) {
-        switch (announced ? io_sleep(w, deadline) : idle_sleep_until(idle, w->id, deadline)) {
+        uint64_t due = timers_keep(w);
+        uint64_t until = due < deadline ? due : deadline;
+        switch (announced ? io_sleep(w, until) : idle_sleep_until(idle, w->id, until)) {
         case SLEPT_WOKEN:
             return REST_WOKEN;
         case SLEPT_NEWS:
@@ -253,8 +267,10 @@ static enum elastic_rest sleep_on(struct worker *w, bool announced)
         case SLEPT_NUDGED:
             deadline = new_deadline(w);
             break;
+        case SLEPT_ROUSED:
+            break;
         case SLEPT_TIMEOUT:
-            if (timed_out(w, &deadline, &rest))
+            if (timed_out(w, due, &deadline, &rest))
                 return rest;
             break;
         }
@@ -266,6 +282,9 @@ enum elastic_rest elastic_sleep(struct worker *w, bool announced)
     idle_set_settled(&w->rt->idle, w->id, true);
     enum elastic_rest rest = sleep_on(w, announced);
     idle_set_settled(&w->rt->idle, w->id, false);
+    timers_resign(w);
+    if (rest == REST_RETIRED)
+        timers_hand_on(w->rt);
     return rest;
 }
 

@@ -16,7 +16,9 @@
 #define TOKEN_NUDGE UINT32_C(4)  /* reckon the deadline of your sleep anew */
 #define MARK_UNTIMED UINT32_C(8) /* the sleeper has no deadline: a nudge must wake it */
 #define MARK_ABSENT UINT32_C(16) /* the seat has no thread */
-#define MARK_POLLING UINT32_C(64) /* the sleeper is in the poller: it must be rung */
+#define TOKENS_OF_SLEEP (TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE)
+#define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
+#define TOKEN_ROUSE UINT32_C(64) /* look whether you are the keeper, and until when */
 #define MARK_SETTLED UINT32_C(32) /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
@@ -29,6 +31,7 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
         atom_store(&idle->asleep[i], UINT64_C(0), memory_order_relaxed);
         atom_store(&idle->waiting[i], UINT64_C(0), memory_order_relaxed);
     }
+    atom_store(&idle->keeper, IDLE_NO_KEEPER, memory_order_relaxed);
     idle->parking = parking;
     idle->workers = workers;
     idle->all = workers + guests;
@@ -116,19 +119,25 @@ void idle_announce(struct idle *idle, uint32_t id, bool searching)
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
     /* [EL7] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
+     * [TM2] [TM4] the same, then the look at timers; pairs with tell(), timers_hand_on() and check_end() in timers.c.
      * [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
      * the fences in weir_push_slow() and submit.c; the heavy fence of the parker covers pushes that go fast. */
     atom_fence(memory_order_seq_cst);
 }
 
+bool idle_try_retract(struct idle *idle, uint32_t id)
+{
+    if (!claim(idle->asleep, id))
+        return false;
+    atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
+    atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
+    return true;
+}
+
 void idle_retract(struct idle *idle, uint32_t id)
 {
-    if (claim(idle->asleep, id)) {
-        atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
-        atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
-    } else {
+    if (!idle_try_retract(idle, id))
         take_token(idle, id, TOKEN_SEARCH); /* a waker has claimed us: its token is on the way */
-    }
 }
 
 void idle_sleep(struct idle *idle, uint32_t id)
@@ -172,14 +181,16 @@ static enum wake_result wake(struct idle *idle, uint32_t id)
     return WAKE_FAILED;
 }
 
-/* Tries the sleepers of one word of the map. */
+/* Tries the sleepers of one word of the map; the keeper last: another one would have to be woken to take its place. */
 static enum wake_result wake_one_of(struct idle *idle, uint32_t word)
 {
     uint64_t map = atom_load(&idle->asleep[word], memory_order_relaxed); /* relaxed: claim() decides */
+    uint32_t keeper = idle_keeper_id(idle_keeper(idle));
+    uint64_t last = keeper / 64 == word ? map & bit_of(keeper) : 0;
     enum wake_result r = WAKE_NOT_ASLEEP;
-    for (; r == WAKE_NOT_ASLEEP && map != 0; map &= map - 1)
+    for (map &= ~last; r == WAKE_NOT_ASLEEP && map != 0; map &= map - 1)
         r = wake(idle, word * 64 + (uint32_t)__builtin_ctzll(map));
-    return r;
+    return r == WAKE_NOT_ASLEEP && last != 0 ? wake(idle, keeper) : r;
 }
 
 unsigned idle_wake(struct idle *idle, uint32_t id)
@@ -284,8 +295,12 @@ enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadli
         uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the ANDs below acquire */
         if (now & (TOKEN_SEARCH | TOKEN_NUDGE)) {
             /* [PK2] acquire: pairs with hand_token(). What it takes counts: a token may have come since the load. */
-            now = atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | MARK_UNTIMED), memory_order_acquire);
+            now = atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE | MARK_UNTIMED), memory_order_acquire);
             return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
+        }
+        if (now & TOKEN_ROUSE) {
+            atom_and(&p->token, ~TOKEN_ROUSE, memory_order_acquire); /* [TM6] acquire: pairs with idle_rouse() */
+            return SLEPT_ROUSED;
         }
         if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
             return SLEPT_TIMEOUT;
@@ -297,27 +312,14 @@ enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller
     weir_atomic_u32 *token = &idle->parking[id]->token;
     /* relaxed: the mark and a token meet on one word, and one of the two sees the other */
     uint32_t now = atom_or(token, MARK_POLLING, memory_order_relaxed);
-    bool news = (now & (TOKEN_SEARCH | TOKEN_NUDGE)) == 0 && poller_wait(poller, deadline);
-    /* [PK2] acquire: pairs with hand_token(). */
-    now = atom_and(token, ~(TOKEN_SEARCH | TOKEN_NUDGE | MARK_UNTIMED | MARK_POLLING), memory_order_acquire);
+    bool news = (now & TOKENS_OF_SLEEP) == 0 && poller_wait(poller, deadline);
+    /* [PK2] [TM6] acquire: pairs with hand_token() and idle_rouse(). */
+    now = atom_and(token, ~(TOKENS_OF_SLEEP | MARK_UNTIMED | MARK_POLLING), memory_order_acquire);
     if (now & (TOKEN_SEARCH | TOKEN_NUDGE))
         return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
+    if (now & TOKEN_ROUSE)
+        return SLEPT_ROUSED;
     return news ? SLEPT_NEWS : SLEPT_TIMEOUT;
-}
-
-bool idle_try_retract(struct idle *idle, uint32_t id)
-{
-    if (!claim(idle->asleep, id))
-        return false;
-    atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed, both: as in idle_retract() */
-    atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
-    return true;
-}
-
-bool idle_is_announced(const struct idle *idle, uint32_t id)
-{
-    /* relaxed: a token, or a nudge, tells who missed it */
-    return (atom_load(&idle->asleep[id / 64], memory_order_relaxed) & bit_of(id)) != 0;
 }
 
 uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but)
@@ -335,11 +337,6 @@ uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but)
         }
     }
     return absent;
-}
-
-void idle_rouse(struct idle *idle, uint32_t id)
-{
-    (void)hand_token(idle, id, TOKEN_NUDGE); /* it has a thread, or takes the token when it has */
 }
 
 bool idle_begin_untimed(struct idle *idle, uint32_t id)
@@ -426,4 +423,56 @@ void idle_set_absent(struct idle *idle, uint32_t id, bool absent)
 bool idle_is_absent(const struct idle *idle, uint32_t id)
 {
     return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & MARK_ABSENT) != 0; /* relaxed: as above */
+}
+
+/* --- the keeper ----------------------------------------------------------------------------------------------- */
+
+uint64_t idle_keeper(const struct idle *idle)
+{
+    return atom_load(&idle->keeper, memory_order_relaxed); /* relaxed: who relies on it has fenced [TM2] */
+}
+
+bool idle_keep(struct idle *idle, uint32_t id, uint64_t until)
+{
+    uint64_t mine = (until & ~IDLE_KEEPER_ID) | (id + 1);
+    uint64_t now = idle_keeper(idle);
+    while (now == IDLE_NO_KEEPER || idle_keeper_id(now) == id)
+        /* relaxed, both: the caller fences on both sides [TM2] */
+        if (atom_cas_weak(&idle->keeper, &now, mine, memory_order_relaxed, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+void idle_resign(struct idle *idle, uint32_t id)
+{
+    uint64_t now = idle_keeper(idle);
+    while (now != IDLE_NO_KEEPER && idle_keeper_id(now) == id)
+        /* relaxed, both: the caller fences before it looks whether somebody must take its place [TM2] */
+        if (atom_cas_weak(&idle->keeper, &now, IDLE_NO_KEEPER, memory_order_relaxed, memory_order_relaxed))
+            return;
+}
+
+void idle_rouse(struct idle *idle, uint32_t id)
+{
+    struct parking *p = idle->parking[id];
+    /* [TM6] release: what the sleeper is to look at; pairs with idle_sleep_until(). */
+    uint32_t old = atom_or(&p->token, TOKEN_ROUSE, memory_order_release);
+    if ((old & TOKEN_ROUSE) == 0)
+        wake_thread(idle, p, old);
+}
+
+uint32_t idle_any_asleep(const struct idle *idle)
+{
+    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
+        uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: the caller has fenced */
+        if (map != 0)
+            return i * 64 + (uint32_t)__builtin_ctzll(map);
+    }
+    return IDLE_NOBODY;
+}
+
+bool idle_is_announced(const struct idle *idle, uint32_t id)
+{
+    /* relaxed: the worker's own announcement; that somebody has claimed it is seen behind a fence [TM5], or by its token */
+    return (atom_load(&idle->asleep[id / 64], memory_order_relaxed) & bit_of(id)) != 0;
 }

@@ -39,11 +39,11 @@ struct parking {
 } ALIGNED(CACHE_LINE);
 
 struct idle {
-    /* read by every slow push */
-    weir_atomic_u32 sleepers;  /* announced workers */
+    /* read by every slow push; a wake-up of one of the first 320 workers touches this line and no other of these */
+    weir_atomic_u32 sleepers ALIGNED(CACHE_LINE); /* announced workers */
     weir_atomic_u32 waiters;   /* workers asleep in a join or a scope */
     weir_atomic_u32 searching; /* workers looking for work */
-    char pad[CACHE_LINE - 3 * sizeof(weir_atomic_u32)];
+    weir_atomic_u64 keeper;    /* the sleeper that wakes up by itself for timers: see below */
     weir_atomic_u64 asleep[IDLE_WORDS];
     weir_atomic_u64 waiting[IDLE_WORDS];
     /* constant */
@@ -58,6 +58,25 @@ struct idle {
 };
 
 struct poller;
+/*
+ * The keeper's word (timers.h). Who wakes somebody leaves the keeper for last.
+ *
+ *  63                     12 11          0
+ * | until when it sleeps    | worker + 1  |    ns without its low 12 bits; IDLE_NO_KEEPER: there is none
+ */
+#define IDLE_NO_KEEPER UINT64_C(0)
+#define IDLE_KEEPER_ID UINT64_C(0xfff)
+static_assert(IDLE_WORKERS_MAX < IDLE_KEEPER_ID, "a worker's number fits");
+
+static inline uint32_t idle_keeper_id(uint64_t keeper)
+{
+    return (uint32_t)(keeper & IDLE_KEEPER_ID) - 1;
+}
+
+static inline uint64_t idle_keeper_until(uint64_t keeper)
+{
+    return keeper & ~IDLE_KEEPER_ID;
+}
 
 /* The bit of worker `id` in word id / 64 of a bitmap. */
 static inline uint64_t bit_of(uint32_t id)
@@ -115,20 +134,14 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving);
 
 /* --- seats whose workers come and go (elastic.c) --- */
 
-enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_TIMEOUT, SLEPT_NEWS };
+enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS };
 
 /* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. Otherwise the announcement, if any, stands. */
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
 enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;
-/* Takes the announcement of `id` back; the worker searches again. False: somebody else has claimed it. */
-bool idle_try_retract(struct idle *idle, uint32_t id) MUST_USE;
-/* Whether `id` is announced. Called by the worker. */
-bool idle_is_announced(const struct idle *idle, uint32_t id);
 /* Some sleeper other than `but`, one that has a thread if there is such, or IDLE_NOBODY: a hint. */
 uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but);
-/* Lets sleeper `id` return from its sleep with SLEPT_NUDGED, now or at its next. */
-void idle_rouse(struct idle *idle, uint32_t id);
 /* From now on sleeper `id` has no deadline and must be nudged. False: it was nudged just now. */
 bool idle_begin_untimed(struct idle *idle, uint32_t id) MUST_USE;
 /* Makes sleeper `id` reckon its deadline anew, if it has none. */
@@ -145,6 +158,23 @@ void idle_clear_search(struct idle *idle, uint32_t id);
 void idle_set_settled(struct idle *idle, uint32_t id, bool settled);
 /* Whether a withdrawn sleeper sleeps for good: one that is still looking may have found a task and must be woken. */
 bool idle_is_settled(const struct idle *idle, uint32_t id);
+/* --- the keeper (timers.c) --- */
+
+/* Its word, or IDLE_NO_KEEPER. */
+uint64_t idle_keeper(const struct idle *idle);
+/* Worker `id` becomes the keeper, or changes its deadline. False: somebody else is. Behind a fence, and before one. */
+bool idle_keep(struct idle *idle, uint32_t id, uint64_t until) MUST_USE;
+/* `id` is not the keeper any more. */
+void idle_resign(struct idle *idle, uint32_t id);
+/* Makes sleeper `id` look again whether it is the keeper, and until when (SLEPT_ROUSED). After a full fence. */
+void idle_rouse(struct idle *idle, uint32_t id);
+/* A sleeper, or IDLE_NOBODY. */
+uint32_t idle_any_asleep(const struct idle *idle);
+/* Whether `id` is announced, and nobody has claimed it. */
+bool idle_is_announced(const struct idle *idle, uint32_t id);
+/* Worker `id` takes its announcement back and searches, as idle_retract(). False: somebody has claimed it. */
+bool idle_try_retract(struct idle *idle, uint32_t id) MUST_USE;
+
 /* Whether seat `id` has no thread: who wakes it starts one. The seat is the caller's (elastic.h). */
 void idle_set_absent(struct idle *idle, uint32_t id, bool absent);
 bool idle_is_absent(const struct idle *idle, uint32_t id);

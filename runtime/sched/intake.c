@@ -12,10 +12,40 @@
 #include "obs/probes.h"
 #include "sched/worker.h"
 
+#define GATHER_NS UINT64_C(1000) /* bench `submit`: a submitter's single tasks that come together in that time are worth it */
+#define GATHER_TASKS 4u /* a choice: fewer in one take are a trickle */
+#define TRICKLE 32u     /* a choice: takes of a trickle before the worker tries whether waiting brings more */
+#define TIMERS_TURN 3u /* looks at outside work, of which one begins with due timers: odd, as the others take turns */
+
+/* --- gathering ------------------------------------------------------------------------------------------------ */
+
+/*
+ * A worker that keeps up with a submitter reads each slot as soon as it is filled: both work on the same cache line, and
+ * each task costs several transfers of it. So when many takes in a row brought next to nothing, though they came at
+ * once, the worker leaves the queue alone for a moment and looks whether tasks have come together meanwhile. If so it goes on
+ * like this; otherwise (an exchange of single requests and answers) it is prompt again for the next TRICKLE takes.
+ */
+static void gather(struct worker *w)
+{
+    if (LIKELY(w->trickle < TRICKLE) || runtime_is_crowded(w->rt))
+        return;
+    while (os_ticks_to_ns(os_ticks() - w->last_take) < GATHER_NS)
+        os_relax();
+}
+
+static inline void note_take(struct worker *w, uint64_t now, uint32_t n)
+{
+    bool soon = os_ticks_to_ns(now - w->last_take) < 2 * GATHER_NS;
+    bool gathered = w->trickle >= TRICKLE;
+    if (n < GATHER_TASKS)
+        w->trickle = soon && !gathered ? w->trickle + 1 : 0;
+    w->last_take = n < RING_CHAIN ? now : 0; /* after a full take there is more */
+}
+
 /* --- taking --------------------------------------------------------------------------------------------------- */
 
-/* Every take is a sample of how long its oldest task has waited. */
-static inline void note_queue_time(struct worker *w, uint64_t stamp)
+/* Every take is a sample of how long its oldest task has waited. Returns what time it is, in ticks. */
+static inline uint64_t note_queue_time(struct worker *w, uint64_t stamp)
 {
     uint64_t now = os_ticks();
     uint64_t waited = now > stamp ? now - stamp : 0; /* clocks of two processors differ by a little */
@@ -26,6 +56,7 @@ static inline void note_queue_time(struct worker *w, uint64_t stamp)
     atom_store(&c->queue_ticks_last, waited, memory_order_relaxed);
     atom_count(&c->queue_ticks_sum, waited);
     atom_count(&c->queue_samples, 1);
+    return now;
 }
 
 static inline bool has_inbox(const struct worker *w)
@@ -33,19 +64,41 @@ static inline bool has_inbox(const struct worker *w)
     return w->id < w->rt->count;
 }
 
+/* What other workers have sent, oldest first. */
+static weir_task *take_sent(struct worker *w)
+{
+    if (w->pinned == NULL && atom_load(&w->sent, memory_order_relaxed) != NULL) { /* relaxed: a hint */
+        /* [SN1] acquire: the tasks as they were sent; pairs with runtime_send(). */
+        weir_task *t = atom_xchg(&w->sent, NULL, memory_order_acquire);
+        while (t != NULL) {
+            weir_task *older = (weir_task *)(uintptr_t)t->stamp;
+            t->stamp = (uintptr_t)w->pinned;
+            w->pinned = t;
+            t = older;
+        }
+    }
+    weir_task *first = w->pinned;
+    if (first != NULL)
+        w->pinned = (weir_task *)(uintptr_t)first->stamp;
+    return first;
+}
+
 static weir_task *take_pinned(struct worker *w)
 {
     weir_task *out[RING_CHAIN];
     uint64_t stamp;
+    weir_task *sent = take_sent(w);
+    if (sent != NULL)
+        return sent;
     if (!has_inbox(w) || ring_take(&w->inbox, out, 1, &stamp) == 0) /* they come one by one */
         return NULL;
     state_clear_queued(out[0]);
-    note_queue_time(w, stamp);
+    w->last_take = note_queue_time(w, stamp);
     admission_taken(w, &w->rt->admission, out, 1);
     atom_count(&w->counters.injected, 1);
     atom_count(&w->counters.pinned, 1);
     PROBE3(inject, w->id, out[0], 1);
-    eventcount_notify(&w->inbox_room, 1);
+    room_notify(&w->inbox_room, &w->inbox, 1);
     return out[0];
 }
 
@@ -63,6 +116,26 @@ static inline uint32_t batch_size(struct worker *w)
     return most < RING_CHAIN ? (uint32_t)most : RING_CHAIN;
 }
 
+void worker_begin_taken(struct worker *w)
+{
+    if (!w->has_taken) {
+        w->has_taken = true;
+        w->taken_base = deque_position(&w->dq);
+    }
+    w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
+}
+
+/* Puts all but the first of what was taken on the own deque. */
+static weir_task *keep_rest(struct worker *w, weir_task **batch, uint32_t n)
+{
+    if (n > 1)
+        worker_begin_taken(w);
+    w->lineage = NULL;
+    for (uint32_t k = n - 1; k > 0; k--) /* the oldest ends on the bottom and runs next */
+        weir_push(worker_public(w), batch[k]);
+    return batch[0];
+}
+
 static weir_task *take_shared(struct worker *w)
 {
     struct runtime *rt = w->rt;
@@ -70,39 +143,43 @@ static weir_task *take_shared(struct worker *w)
     uint64_t stamp;
     weir_lane lane;
     uint32_t most = batch_size(w);
+    gather(w);
     for (uint32_t i = 0; i < rt->intakes; i++) {
         struct injector *q = &rt->injectors[(w->domain + i) % rt->intakes];
         uint32_t n = injector_take(q, batch, most, rt->count, &stamp, &lane);
         if (n == 0)
             continue;
-        note_queue_time(w, stamp);
+        note_take(w, note_queue_time(w, stamp), n);
         admission_taken(w, &rt->admission, batch, n);
         atom_count(&w->counters.injected, n);
         PROBE3(inject, w->id, batch[0], n);
-        eventcount_notify(&rt->room[lane], (int)n);
-        if (n > 1 && !w->has_taken) {
-            w->has_taken = true;
-            w->taken_base = deque_position(&w->dq);
-        }
-        w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
-        for (uint32_t k = n - 1; k > 0; k--) { /* the oldest ends on the bottom and runs next */
+        room_notify(&rt->room[lane], &q->lane[lane], n);
+        for (uint32_t k = 0; k < n; k++)
             state_clear_queued(batch[k]);
-            weir_push(worker_public(w), batch[k]);
-        }
-        state_clear_queued(batch[0]);
-        return batch[0];
+        return keep_rest(w, batch, n);
     }
     return NULL;
+}
+
+/* Timers that are due, of any worker. */
+static weir_task *take_due(struct worker *w)
+{
+    weir_task *batch[RING_CHAIN];
+    uint32_t n = timers_take(w, batch, batch_size(w));
+    return n != 0 ? keep_rest(w, batch, n) : NULL;
 }
 
 weir_task *worker_take_injected(struct worker *w)
 {
     w->ticks = 0;
     w->inbox_first = !w->inbox_first; /* neither starves the other */
-    weir_task *t = w->inbox_first ? take_pinned(w) : take_shared(w);
+    bool timers = timers_in_use(&w->rt->timers);
+    weir_task *t = timers && ++w->looks % TIMERS_TURN == 0 ? take_due(w) : NULL;
+    if (t == NULL)
+        t = w->inbox_first ? take_pinned(w) : take_shared(w);
     if (t == NULL)
         t = w->inbox_first ? take_shared(w) : take_pinned(w);
-    return t;
+    return t == NULL && timers ? take_due(w) : t;
 }
 
 /* A task that was taken together with others may lie beneath inside work that never ends: so the oldest of the deque,
@@ -147,7 +224,10 @@ bool intake_is_empty(struct runtime *rt)
 
 bool worker_sees_injected(struct worker *w)
 {
-    return (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt);
+    /* relaxed: a hint, or ordered by the caller's fence [PK4] */
+    bool sent = w->pinned != NULL || atom_load(&w->sent, memory_order_relaxed) != NULL;
+    return sent || (has_inbox(w) && !ring_is_empty(&w->inbox)) || !intake_is_empty(w->rt) ||
+           timers_due(w->rt);
 }
 
 uint64_t intake_shared_depth(struct runtime *rt)
@@ -190,14 +270,14 @@ void intake_close(struct runtime *rt)
 void intake_notify_lanes(struct runtime *rt)
 {
     for (unsigned i = 0; i < INJECTOR_LANES; i++)
-        eventcount_notify_all(&rt->room[i]);
+        room_notify_all(&rt->room[i]);
 }
 
 void intake_notify_all(struct runtime *rt)
 {
     intake_notify_lanes(rt);
     for (uint32_t i = 0; i < rt->count; i++)
-        eventcount_notify_all(&rt->workers[i]->inbox_room);
+        room_notify_all(&rt->workers[i]->inbox_room);
 }
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */

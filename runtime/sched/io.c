@@ -320,6 +320,8 @@ static bool visit(struct worker *w, struct io_ready *taker, bool sits_down)
 static weir_task *push_all_but_first(struct worker *w, weir_task *first)
 {
     weir_task *newest = NULL;
+    if (*link_of(first) != NULL)
+        worker_begin_taken(w);
     for (weir_task *t = *link_of(first), *next; t != NULL; t = next) {
         next = *link_of(t);
         *link_of(t) = newest;

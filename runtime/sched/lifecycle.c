@@ -65,6 +65,7 @@ static void runtime_free(struct runtime *rt)
         worker_free(&rt->records[i]);
     io_destroy(rt);
     intake_destroy(rt);
+    timers_destroy(rt);
     os_free(rt->domain_of_cpu, rt->cpus * sizeof(*rt->domain_of_cpu));
     table_destroy(rt);
     os_free(rt->records, all_workers(rt) * sizeof(*rt->records));
@@ -132,6 +133,7 @@ static void close_and_wake(struct runtime *rt, enum phase to)
 {
     advance(rt, to);
     intake_close(rt);
+    timers_close(rt);
     /* [PK4] forbids: a worker parks without seeing the phase while its announcement is missed here. */
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);
@@ -186,6 +188,8 @@ static int build(struct runtime *rt, const struct topology *topology)
             r = deque_init(&rt->workers[i]->dq, rt->config.deque_capacity, !rt->membarrier);
     if (r == 0)
         r = table_init(rt, rt->config.workers);
+    if (r == 0)
+        r = timers_init(rt);
     if (r != 0)
         return r;
     idle_init(&rt->idle, rt->parking, rt->seats, rt->guests);

@@ -124,7 +124,7 @@ static NOINLINE weir_task *run_in_full(struct worker *w, weir_task *t)
     return settle(w, task_finish(t, &debt, worker_public(w)), next);
 }
 
-weir_task *worker_run_one(struct worker *w, weir_task *t)
+WEIR_INLINE weir_task *run_one(struct worker *w, weir_task *t)
 {
     weir_scope *s = plain_member_of(w, t);
     if (s == NULL)
@@ -136,7 +136,16 @@ weir_task *worker_run_one(struct worker *w, weir_task *t)
 void worker_run_chain(struct worker *w, weir_task *t)
 {
     while (t != NULL)
-        t = worker_run_one(w, t);
+        t = run_one(w, t);
+}
+
+void worker_run_above(struct worker *w, uint64_t base)
+{
+    weir_task *t;
+    while (deque_position(&w->dq) > base && (t = deque_pop(&w->dq)) != NULL)
+        do
+            t = run_one(w, t);
+        while (t != NULL);
 }
 
 /* A task has been taken from elsewhere: what is on the deque, if anything, has nothing to do with it. */
@@ -153,9 +162,7 @@ void worker_run_stolen(struct worker *w, weir_task *t)
     uint64_t base = deque_position(&w->dq);
     set_lineage(w, t);
     worker_run_chain(w, t);
-    /* What it has left on the deque is nobody else's to run while the waiter sleeps: so before it looks again. */
-    while (deque_position(&w->dq) > base && (t = deque_pop(&w->dq)) != NULL)
-        worker_run_chain(w, t);
+    worker_run_above(w, base); /* nobody else may run that while the waiter sleeps: so before it looks again */
     w->lineage = lineage;
     worker_serve(w, serving);
 }
@@ -220,7 +227,7 @@ static void run(struct worker *w, weir_task *t)
             break;
         if (fresh)
             set_lineage(w, t);
-        t = worker_run_one(w, t);
+        t = run_one(w, t);
         fresh = false;
     }
 }

@@ -11,18 +11,19 @@
 #define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
 #define NS_PER_US UINT64_C(1000)
 
-/* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or in the injector. */
+/* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or outside work. */
 static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
 {
     unsigned relaxes = 1;
     weir_task *t = NULL;
     rcu_online(); /* no task runs from here to offline */
     for (unsigned i = 0; t == NULL && i < rounds; i++) {
-        if (i > 0)
+        if (i > 0) {
+            if (worker_sees_injected(w) || io_has_news(w->rt))
+                break;
             worker_pause(w->rt, &relaxes);
+        }
         t = steal_sweep(w, force);
-        if (worker_sees_injected(w) || io_has_news(w->rt))
-            break;
     }
     rcu_offline();
     return t;
@@ -44,6 +45,7 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
     } else if (idle_all_busy(&w->rt->idle)) { /* S3: who blocked, or submitted, counted on this searcher [EL1] [GV1] */
         runtime_check_duty(w->rt, CALLER_WORKER);
     }
+    timers_hand_on(w->rt);
     return t;
 }
 
@@ -69,7 +71,7 @@ static weir_task *last_look(struct worker *w)
 /* While stopping: nothing will come any more, from outside or from any worker. */
 static bool nothing_can_come(struct runtime *rt)
 {
-    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt);
+    return runtime_phase(rt) != PHASE_RUNNING && intake_is_drained(rt) && timers_drained(rt);
 }
 
 /* Whether all who are on duty are announced. Sleepers counted between two equal readings of the duty word were all on
@@ -89,7 +91,7 @@ static void end_if_dry(struct runtime *rt)
     if (!nothing_can_come(rt))
         return;
     /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
-    if (runtime_phase(rt) != PHASE_ENDED && !(all_asleep(rt) && io_is_quiet(rt)))
+    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt) || !io_is_quiet(rt))) /* begun since */
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [EL5] [PK4] forbids: a worker parks, or steps down, without seeing the phase while its announcement, or its seat

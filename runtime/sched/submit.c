@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * submit.c - work from outside: into an injector or an inbox, and what to do when it is full.
+ * submit.c - work from outside: into an injector or an inbox, and what to do when it is full; and from worker to worker.
  *
  * Threads: any. The caller holds the runtime (api/handle.c).
  * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker
  * of the runtime never sleeps here. Who sleeps is woken by the kernel in the order of falling asleep, one per task
- * that was taken (eventcount_notify()).
+ * that was taken, or several when half of the queue is free (room.h).
  */
 #include <errno.h>
 
@@ -33,12 +33,17 @@ static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
 }
 
 /* After a successful push, which was a seq_cst read-modify-write: somebody must see it. */
-static inline void announce_work(struct runtime *rt, const struct worker *to)
+static inline void wake_if_asleep(struct runtime *rt, const struct worker *to)
 {
     /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last
      * look misses the task; pairs with the fence in idle_announce(). */
     if (UNLIKELY(atom_load(&rt->idle.sleepers, memory_order_seq_cst) != 0) || UNLIKELY(runtime_may_call(rt)))
         wake_for(rt, to);
+}
+
+static inline void announce_work(struct runtime *rt, const struct worker *to)
+{
+    wake_if_asleep(rt, to);
     admission_grew(rt, &rt->admission);
 }
 
@@ -120,21 +125,25 @@ static int try_policy(struct runtime *rt, weir_task *t, const struct submission 
 /* After a first attempt that found no room. */
 static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    struct eventcount *room = s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane];
     if (s->policy == WEIR_TRY || (s->to != NULL && on_own_worker(rt))) {
         atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
         return -EAGAIN;
     }
-    int r = keep_or_run(rt, t, s) ? 0 : -EAGAIN;
-    while (r == -EAGAIN) {
-        uint32_t key = eventcount_prepare(room);
-        r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
-        if (r != -EAGAIN)
-            eventcount_cancel(room);
-        else if (eventcount_wait(room, key, s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER) != 0)
+    if (keep_or_run(rt, t, s))
+        return 0;
+    struct room_wait wait;
+    room_begin(&wait, s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane],
+               s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER);
+    for (;;) {
+        room_prepare(&wait);
+        int r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
+        if (r != -EAGAIN) {
+            room_cancel(&wait);
+            return r;
+        }
+        if (room_sleep(&wait) != 0)
             return -ETIMEDOUT;
     }
-    return r;
 }
 
 /* --- entry ---------------------------------------------------------------------------------------------------- */
@@ -160,6 +169,17 @@ int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_po
 {
     const struct submission s = {WEIR_LANE_NORMAL, rt->workers[worker], policy, deadline};
     return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+}
+
+void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t)
+{
+    struct worker *to = rt->workers[worker];
+    void *head = atom_load(&to->sent, memory_order_relaxed); /* relaxed: the CAS decides */
+    do
+        t->stamp = (uintptr_t)head;
+    /* [SN1] release: the task before the list; pairs with take_sent(). [PK4] seq_cst: then the look at the sleepers. */
+    while (!atom_cas_weak(&to->sent, &head, (void *)t, memory_order_seq_cst, memory_order_relaxed));
+    wake_if_asleep(rt, to);
 }
 
 static void unmark(weir_task *const *tasks, size_t n)

@@ -22,9 +22,10 @@
 #include "sched/idle.h"
 #include "sched/io.h"
 #include "sched/rest.h"
+#include "sched/room.h"
 #include "sched/table.h"
+#include "sched/timers.h"
 #include "sync/deque.h"
-#include "sync/eventcount.h"
 #include "sync/injector.h"
 #include "sync/slab.h"
 #include "task/task.h"
@@ -47,10 +48,13 @@ struct worker {
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
     uint32_t short_loops;    /* loops run as a plain call: now and then one is timed (range.c) */
+    uint32_t looks;          /* at outside work, since timers are in use */
     bool inbox_first;        /* the last look at outside work began with the inbox */
     bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
     bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
     uint64_t taken_base;     /* logical bottom before they were pushed */
+    uint64_t last_take;      /* ticks: when it last took from an injector or the inbox */
+    uint32_t trickle;        /* small takes in a row, each soon after the last: see intake.c */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
     void *lineage;           /* what everything in the deque descends from, or NULL: see loop.c */
@@ -66,9 +70,11 @@ struct worker {
     struct os_thread thread;
     struct io_worker io;
     struct slab slab;
+    weir_task *pinned; /* taken from `sent`, oldest first */
     /* Tasks sent to this worker: others push, the worker takes. Only of workers that never leave. */
+    weir_atomic_ptr sent; /* by workers: a stack, linked through `stamp`; they can't wait for room */
     struct ring inbox;
-    struct eventcount inbox_room; /* submitters wait here for it */
+    struct room inbox_room; /* submitters wait here for it */
 };
 
 /* Life of a runtime: only forwards. */
@@ -104,10 +110,11 @@ struct runtime {
     struct idle idle;
     struct elastic elastic;
     struct governor governor;
-    struct eventcount room[INJECTOR_LANES]; /* submitters wait here for a lane */
+    struct room room[INJECTOR_LANES]; /* submitters wait here for a lane */
     struct admission admission;
     struct io io;
     struct rest rest;        /* who is told when all workers sleep */
+    struct timers timers;
     weir_atomic_u64 rejected;
     weir_atomic_u64 inline_runs; /* submits that a guest ran */
     weir_atomic_u64 outside_wakes;
@@ -151,9 +158,10 @@ static inline bool worker_stack_is_low(const struct worker *w)
 struct worker *worker_self(void);
 void worker_set_self(struct worker *w);
 
-/* loop.c: a worker thread's main function; runs one task and returns the next; runs a chain to its end on this stack. */
+/* loop.c: a worker thread's main function; runs a chain to its end on this stack; runs all that lies above `base`, a
+ * position of the deque. */
 void *worker_main(void *worker);
-weir_task *worker_run_one(struct worker *w, weir_task *t);
+void worker_run_above(struct worker *w, uint64_t base);
 void worker_run_chain(struct worker *w, weir_task *t);
 /* loop.c: runs a task that was stolen for a wait, with all that descends from it visible as such to leapfroggers. */
 void worker_run_stolen(struct worker *w, weir_task *t);
@@ -188,6 +196,8 @@ void block_enter(struct worker *w);
 void block_leave(struct worker *w);
 /* intake.c: takes tasks from the inbox or an injector: returns one, puts more on the own deque; NULL: nothing there. */
 weir_task *worker_take_injected(struct worker *w);
+/* intake.c: tasks from outside, more than one, are about to be pushed on the own deque. */
+void worker_begin_taken(struct worker *w);
 /* intake.c: the same, now and then ahead of own work: outside work that lies beneath it has its turn, too. */
 weir_task *worker_take_ahead(struct worker *w);
 /* intake.c: whether there is outside work that the worker may take. Not false beside work from before a full fence. */
@@ -256,6 +266,8 @@ int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy
 int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                          uint64_t deadline, size_t *accepted);
+/* submit.c: for a worker of rt: hands a ready task to worker number `worker`, below rt->count, which alone will run it. */
+void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t);
 /* guest.c: runs t and what it leaves on its deque on the calling thread. False: all guests are taken. */
 bool guest_run(struct runtime *rt, weir_task *t);
 

@@ -11,7 +11,7 @@
  * left: probes that may still pass; needed: successes that are still missing (both half-open only). until: when it stops
  * being open, or gives up its probes. 42 bits of ticks are nine years of uptime.
  *
- * Threads: any. Lock-free: a compare-and-swap fails only because another thread's has succeeded.
+ * Threads: any. Lock-free: a compare-and-swap fails because another thread's has succeeded, or for no reason.
  * Invariants: B1 a half-open period lets `probes` calls through, and one more per cancelled one. B2 each transition is one
  * compare-and-swap on `word`, so it has one finder, who counts it. B3 of a period's probes the first failure opens, the
  * last needed success closes: one of the two, whichever comes first.
@@ -93,7 +93,8 @@ static uint64_t word_now(const weir_breaker *b)
 /* On failure *old is the word as it is now. */
 static bool transition(weir_breaker *b, uint64_t *old, uint64_t word)
 {
-    return atom_cas(&b->word, old, word, memory_order_relaxed, memory_order_relaxed); /* relaxed: see above */
+    /* relaxed: see above. Weak: all callers look again. */
+    return atom_cas_weak(&b->word, old, word, memory_order_relaxed, memory_order_relaxed);
 }
 
 static void count(weir_atomic_u64 *cell)

@@ -86,8 +86,8 @@ static void turn_window(weir_codel *c, uint64_t now, uint64_t depth)
     if (LIKELY(now < end))
         return;
     uint64_t interval = get(&c->interval);
-    /* relaxed, both: see above; the CAS makes one judge */
-    if (!atom_cas(&c->end, &end, now + interval, memory_order_relaxed, memory_order_relaxed))
+    /* relaxed, both: see above; the CAS makes one judge. Weak: a window that stays open is closed by the next call. */
+    if (!atom_cas_weak(&c->end, &end, now + interval, memory_order_relaxed, memory_order_relaxed))
         return;
     uint64_t least = atom_xchg(&c->least, NONE, memory_order_relaxed);
     if (end == 0)

@@ -20,6 +20,7 @@
 #ifndef WEIR_EVENTCOUNT_H
 #define WEIR_EVENTCOUNT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/atomics.h"
@@ -44,6 +45,12 @@ int eventcount_wait(struct eventcount *ec, uint32_t key, uint64_t deadline) MUST
 /* The part of a notification that is needed only when somebody waits. */
 void eventcount_notify_slow(struct eventcount *ec, int n);
 
+/* Whether somebody waits; after a fence that orders it behind the condition, as in eventcount_notify(). */
+static inline bool eventcount_has_waiters(struct eventcount *ec)
+{
+    return atom_load(&ec->waiters, memory_order_relaxed) != 0; /* relaxed: ordered by [EC1] */
+}
+
 /* Wakes at least n waiters, or all if there are fewer. A fence and a load when nobody waits. */
 static inline void eventcount_notify(struct eventcount *ec, int n)
 {
@@ -52,7 +59,7 @@ static inline void eventcount_notify(struct eventcount *ec, int n)
      * the other side's write; pairs with the fence in eventcount_prepare().
      */
     atom_fence(memory_order_seq_cst);
-    if (UNLIKELY(atom_load(&ec->waiters, memory_order_relaxed) != 0)) /* relaxed: ordered by [EC1] */
+    if (UNLIKELY(eventcount_has_waiters(ec)))
         eventcount_notify_slow(ec, n);
 }
 

@@ -103,7 +103,7 @@ static inline enum slot_state state_of(const struct ring *r, uint64_t cursor, ui
 
 static inline void move_on(weir_atomic_u64 *cursor, uint64_t from, uint64_t to)
 {
-    /* [IQ1] release: the entries before `to` were filled (taken); pairs with the acquires in find_free(), front(),
+    /* [IQ1] release: the entries before `to` were filled (taken); pairs with the acquires in ring_push(), front(),
      * ring_take() and at_head(). relaxed on failure: somebody else has moved it on. Weak: a cursor may lag (R3). */
     (void)atom_cas_weak(cursor, &from, to, memory_order_release, memory_order_relaxed);
 }
@@ -113,7 +113,8 @@ static uint64_t front(struct ring *r)
 {
     for (;;) {
         uint64_t head = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
-        /* [IQ3] acquire: in another lap, whoever filled it has seen a later head; pairs with fill(). */
+        /* [IQ3] acquire: in another lap, whoever filled it has seen a later head; pairs with ring_push().
+         * [IQ6] as in ring_take(), for those who begin where this head is moved on to. */
         uint64_t word = atom_load(slot_of(r, head), memory_order_acquire);
         switch (state_of(r, head, word)) {
         case SLOT_FREE:
@@ -194,9 +195,27 @@ static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_
     return room;
 }
 
+/* R8 */
+static inline void note_use(struct ring *r)
+{
+    /* [IQ7] acquire: another pusher's mark comes before this push's own step, for whoever has fenced; pairs with the
+     * store below. */
+    if (LIKELY(atom_load(&r->used, memory_order_acquire) != 0))
+        return;
+    /* [IQ7] seq_cst: the mark, then the look at the sleepers behind the push; forbids that the parker misses the mark
+     * and the pusher the parker; pairs with the load above and the fence in idle_announce(). */
+    atom_store(&r->used, 1u, memory_order_seq_cst);
+}
+
+static inline bool was_used(const struct ring *r)
+{
+    return atom_load(&r->used, memory_order_relaxed) != 0; /* relaxed: who must not miss a push has fenced [IQ7] */
+}
+
 enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
 {
     uint32_t linked = 0;
+    note_use(r);
     for (;;) {
         uint64_t tail = atom_load(&r->tail, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
         uint64_t cursor = tail;
@@ -233,16 +252,17 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
 void ring_close(struct ring *r)
 {
     for (;;) {
-        uint64_t tail = atom_load(&r->tail, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
+        uint64_t tail = atom_load(&r->tail, memory_order_relaxed); /* relaxed: no task comes with the mark */
         uint64_t cursor = tail;
         uint64_t word = find_free(r, &tail, &cursor);
         if (is_close_mark(word))
             return;
         if (ahead(cursor, front(r)) > (int64_t)r->mask || state_of(r, cursor, word) != SLOT_FREE)
             continue; /* out of date: there are more slots than tasks */
-        /* [IQ5] release: what the closer did before; pairs with ring_is_drained(). */
-        if (atom_cas_weak(slot_of(r, cursor), &word, word_of(lap_of(r, cursor), 1, CLOSED_ADDRESS), memory_order_release,
-                          memory_order_relaxed)) /* relaxed: look again */
+        uint64_t mark = word_of(lap_of(r, cursor), 1, CLOSED_ADDRESS);
+        /* relaxed, both: the mark says no more than that nothing will be pushed; who acts on what the closer did before
+         * is behind a fence of its own [PK4]. On failure: look again. */
+        if (atom_cas_weak(slot_of(r, cursor), &word, mark, memory_order_relaxed, memory_order_relaxed))
             return;
     }
 }
@@ -264,6 +284,8 @@ static inline uint64_t unlink_chain(weir_task *t, uint32_t n, weir_task **out)
 
 uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *stamp)
 {
+    if (!was_used(r))
+        return 0;
     uint64_t head = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
     uint64_t cursor = head;
     uint32_t got = 0;
@@ -285,8 +307,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
             break;
         weir_task *t = (weir_task *)(uintptr_t)((word & ADDRESS_MASK) << 3);
         __builtin_prefetch(t, 1);
-        /* [IQ2] acquire: the tasks; pairs with ring_push(). [IQ6] release: what this taker has pushed before; pairs
-         * with the load above. relaxed on failure: somebody else was faster. */
+        /* [IQ2] acquire: the tasks; pairs with ring_push(). [IQ6] release: what this taker has pushed before, and that
+         * it is awake; pairs with the load above, front() and at_head(). relaxed on failure: another was faster. */
         if (!atom_cas_weak(slot_of(r, cursor), &word, word_of(lap_of(r, cursor) + 1, n, 0), memory_order_acq_rel,
                            memory_order_relaxed))
             continue;
@@ -310,7 +332,7 @@ static enum slot_state at_head(struct ring *r, uint64_t *cursor, uint64_t *word)
 {
     *cursor = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
     for (;;) {
-        /* [IQ5] acquire: pairs with ring_close(). */
+        /* [IQ6] acquire: that the takers are awake, for who counts the sleepers next; pairs with ring_take(). */
         *word = atom_load(slot_of(r, *cursor), memory_order_acquire);
         enum slot_state state = state_of(r, *cursor, *word);
         if (state != SLOT_TAKEN)
@@ -321,6 +343,8 @@ static enum slot_state at_head(struct ring *r, uint64_t *cursor, uint64_t *word)
 
 bool ring_is_empty(struct ring *r)
 {
+    if (!was_used(r))
+        return true;
     uint64_t cursor, word;
     enum slot_state state = at_head(r, &cursor, &word);
     return state == SLOT_FREE || (state == SLOT_HELD && is_close_mark(word));
@@ -343,7 +367,7 @@ uint32_t ring_depth(struct ring *r)
 {
     uint64_t head, word;
     (void)at_head(r, &head, &word);
-    uint64_t tail = atom_load(&r->tail, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
+    uint64_t tail = atom_load(&r->tail, memory_order_relaxed); /* relaxed: find_free() reads the slots */
     uint64_t cursor = tail;
     (void)find_free(r, &tail, &cursor);
     if (ahead(cursor, head) <= 0)
@@ -374,6 +398,7 @@ int ring_init(struct ring *r, uint32_t capacity)
     if (r->slots == NULL)
         return -ENOMEM;
     /* relaxed: not shared yet */
+    atom_store(&r->used, 0u, memory_order_relaxed);
     atom_store(&r->tail, UINT64_C(0), memory_order_relaxed);
     atom_store(&r->seen, UINT64_C(0), memory_order_relaxed);
     atom_store(&r->head, UINT64_C(0), memory_order_relaxed);

@@ -25,6 +25,7 @@
  *      was queued. A pusher notices by tail, which is laps ahead, and takes its own entry out again, with the step of
  *      a taker; in between the position counts as filled early, after that as filled and taken: others pass over it.
  *  R7  Closing is filling the first free position with RING_CLOSED: no later position can be filled.
+ *  R8  `used` is set before the first push fills a position, and for ever.
  *
  * Source: the array queue of Shann, Huang and Chen (ICPADS 2000), which needs a double-width compare-and-swap for its
  * 64-bit laps; R6 replaces it. Tsigas and Zhang (SPAA 2001): cursors that lag behind.
@@ -54,12 +55,13 @@
 #endif
 
 struct ring {
-    /* Constant. */
+    /* Constant but for `used`. */
     weir_atomic_u64 *slots;
     uint32_t mask;           /* slots - 1 */
     uint32_t order;          /* log2 of the slots */
     uint32_t capacity;       /* tasks */
     uint32_t chain;          /* tasks in an entry, at most */
+    weir_atomic_u32 used;    /* something was or is being pushed: a ring that never is costs a look one constant line */
     /* Pushers write, takers don't look. */
     weir_atomic_u64 tail ALIGNED(LINE_PAIR);
     weir_atomic_u64 seen;    /* what some pusher last read from `head` */

@@ -339,6 +339,42 @@ Test(lanes, blocked_submitters_go_on_in_the_order_in_which_they_came)
     stop(rt);
 }
 
+static weir_task *wait_for_submitter(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    cr_assert(reaches(&gate, 2));
+    add(&ran, 1);
+    return NULL;
+}
+
+/* Tasks come one by one, so that the first to be taken frees one slot, and keeps the others from coming free. */
+Test(lanes, one_free_slot_is_enough_for_a_blocked_submitter)
+{
+    weir_config c = config_of(1);
+    c.queue_capacity = SUBMITTERS;
+    c.max_workers = 2;
+    c.grow_after_us = 10000000; /* it does not */
+    weir_runtime *rt = start_config(&c);
+    weir_task_init(&holder, wait_for_gate);
+    cr_assert_eq(weir_submit(rt, &holder, WEIR_BLOCK, 0), 0);
+    cr_assert(reaches(&entered, 1));
+    for (uint32_t i = 0; i < SUBMITTERS; i++) {
+        prepare(i);
+        list[i].task.run = wait_for_submitter;
+        cr_assert_eq(weir_submit(rt, &list[i].task, WEIR_TRY, 0), 0);
+    }
+    struct submitter s = {.rt = rt, .number = SUBMITTERS};
+    prepare(SUBMITTERS);
+    cr_assert_eq(pthread_create(&s.thread, NULL, submit_one, &s), 0);
+    sleep_ms(5);
+    set(&gate, 1);
+    cr_assert_eq(pthread_join(s.thread, NULL), 0);
+    cr_assert_eq(get(&ran), 0, "none of those before it was done");
+    set(&gate, 2);
+    cr_assert(reaches(&ran, SUBMITTERS + 1));
+    stop(rt);
+}
+
 /* --- one producer, many rounds -------------------------------------------------------------------------------- */
 
 Test(lanes, capacity_is_exactly_what_was_asked_for)

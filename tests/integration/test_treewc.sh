@@ -18,7 +18,12 @@ counts() { # the three numbers of the last line, which is the total
 
 agrees() { # agrees [OPTION...] DIRECTORY: treewc and wc count the same, and treewc has nothing to complain about
     for last; do :; done
-    wanted=$(find "$last" -type f -print0 | wc -lwc --files0-from=- | counts)
+    # wc is slow: its answer is kept while it is asked for the same directory in the same locale.
+    if [ "$last ${LC_ALL-} ${POSIXLY_CORRECT-}" != "${asked-}" ]; then
+        asked="$last ${LC_ALL-} ${POSIXLY_CORRECT-}"
+        answer=$(find "$last" -type f -print0 | wc -lwc --files0-from=- | counts)
+    fi
+    wanted=$answer
     got=$("$treewc" "$@" 2>"$here/err") || { echo "# exit status $?: $(cat "$here/err")"; return 1; }
     got=$(printf '%s\n' "$got" | counts)
     [ "$wanted" = "$got" ] && [ ! -s "$here/err" ] && return
@@ -95,6 +100,7 @@ ln -s nowhere "$t/broken link"
 mkfifo "$t/pipe"
 
 utf8=$(locale -a 2>/dev/null | grep -iE '^C\.utf-?8$' | head -n 1)
+real=/usr/include # large: one such tree per locale
 for LC_ALL in C ${utf8:-}; do
     export LC_ALL
     for j in 1 2 16; do
@@ -104,9 +110,10 @@ for LC_ALL in C ${utf8:-}; do
     export POSIXLY_CORRECT
     ok "no-break spaces are not space, $LC_ALL" agrees "$t/text"
     unset POSIXLY_CORRECT
-    for d in /usr/include /usr/share/doc /usr/share/common-licenses; do
+    for d in $real /usr/share/common-licenses; do
         [ ! -d $d ] || ok "$d, $LC_ALL" agrees $d
     done
+    real=/usr/share/doc
 done
 
 unset LC_ALL

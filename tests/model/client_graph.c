@@ -96,10 +96,56 @@ static void gate_check(void)
     MODEL_ASSERT(entered[0] == 1 && atom_load(&gate, memory_order_relaxed) == NULL);
 }
 
+/* --- the gates of a pipeline's first stage ------------------------------------------------------------------------ */
+
+/* Two tokens go round: each enters by its number's gate, which the one after the next number uses again. */
+static weir_atomic_ptr ring[2];
+static weir_atomic_u64 numbers;
+static uint64_t number_of[2]; /* of each token */
+
+static void ring_setup(void)
+{
+    atom_store(&ring[0], GATE_TURN, memory_order_relaxed);
+    atom_store(&numbers, UINT64_C(2), memory_order_relaxed);
+    number_of[1] = 1;
+    model_name(&ring[0], "gate0");
+    model_name(&ring[1], "gate1");
+    model_name(&numbers, "numbers");
+}
+
+static void goes_through(uint64_t *token);
+
+static void comes(uint64_t *token)
+{
+    if (*token < (uint64_t)model_tag() && gate_item_comes(&ring[*token % 2], token))
+        goes_through(token);
+}
+
+/* The token has its turn. Then it comes again, and the one that waited for the next turn goes on. */
+static void goes_through(uint64_t *token)
+{
+    MODEL_ASSERT(MODEL_READ(stage_state) == (int)*token);
+    MODEL_WRITE(stage_state, (int)*token + 1);
+    uint64_t *next = gate_turn_comes(&ring[(*token + 1) % 2]);
+    *token = gate_next_number(&numbers);
+    comes(token);
+    if (next != NULL)
+        goes_through(next);
+}
+
+static void token0(void) { comes(&number_of[0]); }
+static void token1(void) { comes(&number_of[1]); }
+
+static void ring_check(void)
+{
+    MODEL_ASSERT(stage_state == model_tag());
+}
+
 /* --- dataflow links --------------------------------------------------------------------------------------------- */
 
 /* Two tasks, and one behind both of them. */
-static struct flow_task before[2], after;
+static struct flow_task before[2], after, another;
+static struct flow_edge edges[2];
 
 static void flow_setup(void)
 {
@@ -115,20 +161,44 @@ static void successor_runs(void)
 static void producer(void)
 {
     for (int i = 0; i < 2; i++)
-        after.edge[i].task = &before[i];
+        edges[i].task = &before[i];
     MODEL_WRITE(payload[2], 1); /* stands for the edges */
-    if (flow_link_all(&after, after.edge, 2))
+    if (flow_join_all(&after, edges, 2))
         successor_runs();
 }
 
 static void finish(int i)
 {
     MODEL_WRITE(payload[i], 1);
-    struct flow_edge *e = flow_close(&before[i]);
-    if (e != NULL)
+    flow_link list = flow_close(&before[i]);
+    if (list != 0)
         MODEL_ASSERT(MODEL_READ(payload[2]) == 1);
-    if (e != NULL && flow_release(&e->task->task) != NULL)
+    while (list != 0)
+        if (flow_release(&flow_next(&list)->task) != NULL)
+            successor_runs();
+}
+
+/* Two tasks with one predecessor, each with its own edge. */
+static void own_edges_setup(void)
+{
+    weir_continuation_init(&after.task, NULL, 1);
+    weir_continuation_init(&another.task, NULL, 1);
+    MODEL_WRITE(payload[1], 1); /* of a predecessor that there is not */
+}
+
+static void own_edges_producer(void)
+{
+    MODEL_WRITE(payload[2], 1);
+    after.edge = another.edge = (uintptr_t)&before[0];
+    if (flow_join_all(&after, NULL, 1))
         successor_runs();
+    if (flow_join_all(&another, NULL, 1))
+        successor_runs();
+}
+
+static void own_edges_check(void)
+{
+    MODEL_ASSERT(entered[0] == 2);
 }
 
 static void finisher(void) { finish(0); }
@@ -145,7 +215,9 @@ static const struct model_client clients[] = {
     CLIENT("semaphore_two", 2, semaphore_setup, semaphore_check, wants_first, wants_both),
     CLIENT("semaphore_three", 3, semaphore_setup, semaphore_check, wants_first, wants_both, wants_first_too),
     CLIENT("gate", 0, NULL, gate_check, item_comes, turn_comes),
+    CLIENT("gates_used_again", 5, ring_setup, ring_check, token0, token1),
     CLIENT("flow_link_against_close", 0, flow_setup, flow_check, producer, finisher, finisher_too),
+    CLIENT("flow_own_edges_against_close", 0, own_edges_setup, own_edges_check, own_edges_producer, finisher),
 };
 
 int main(int argc, char **argv)

@@ -125,6 +125,18 @@ static void submit_pinned(void)
     MODEL_ASSERT(runtime_submit_to(rt, 0, &job[0].task, WEIR_TRY, 0) == 0);
 }
 
+/* The same from a worker. */
+static void send(uint32_t by, int i)
+{
+    (void)rig_worker(rt, by);
+    rig_job_init(&job[i], 9);
+    runtime_send(rt, 0, &job[i].task);
+    rig_worker_end();
+}
+
+static void send0(void) { send(1, 0); }
+static void send1(void) { send(2, 1); }
+
 static weir_task *forked_run(weir_worker *w, weir_task *t)
 {
     struct rig_job *j = (struct rig_job *)(void *)t;
@@ -259,6 +271,9 @@ static const struct model_client clients[] = {
     CLIENT("park_against_push_and_pop", setup_two, parker0_1, pusher_pop),
     CLIENT("park_against_submit", setup_one, parker0_1, submit0),
     CLIENT("park_against_pinned_submit", setup_one, parker0_1, submit_pinned),
+    CLIENT("park_against_sent", setup_two, parker0_1, send0),
+    {.name = "park_against_two_sent", .setup = setup_three, .check = check, .thread = {parker0_2, send0, send1},
+     .leaks_ok = true, .preemptions = 2, .deep_preemptions = 3},
     CLIENT("park_twice_against_submits", setup_one, parker0_2, submit01),
     CLIENT("cancel_against_wakes", setup_one, parker0_2, submit0, submit1),
     CLIENT("park_against_push_without_membarrier", setup_two_always, parker0_1, pusher_leaf),

@@ -4,13 +4,14 @@
  * chains, a thread that is stopped for ever, and laps that wrap around while a thread sleeps.
  *
  * Scripts: P push, B push two at once, T push three at once, C take (must find something where the letter is in lower
- * case), K take up to three, Q close, D ask whether it is drained, E ask whether it is empty, p push (must find room).
+ * case), K take up to three, Q close, D ask whether it is drained, E ask whether it is empty, p push (must find room),
+ * S push and look for sleepers, L announce oneself as a sleeper and look for work.
  *
  * Threads: any number of producers and consumers.
  * Invariants: each accepted task comes out once, with its payload; one producer's tasks reach one consumer in order;
  * there are never more than `capacity` tasks, and full is said only with so many; nothing is accepted after a close
- * that was seen; a thread that is stopped for ever costs at most what it has in hand. The clients that wrap a lap
- * (built with RING_LAP_BITS of 2) may see tasks out of order.
+ * that was seen; a pusher sees a sleeper or the sleeper its task; a thread that is stopped for ever costs at most what
+ * it has in hand. The clients that wrap a lap (built with RING_LAP_BITS of 2) may see tasks out of order.
  */
 #include <string.h>
 
@@ -33,36 +34,42 @@ static bool accepted[THREADS][TASKS_EACH];
 static unsigned made[THREADS], out[THREADS][TASKS_EACH];
 static unsigned last_seen[THREADS + 1][THREADS];
 static bool was_drained;
+static weir_atomic_u32 sleepers;
+static bool saw_none[THREADS], saw_nothing;
 
 struct script {
     const char *thread[THREADS];
     uint32_t capacity;
     bool any_order;
+    unsigned rounds; /* a push and a take each, before the threads begin: pushers' copy of the head is behind */
 };
 
 static const struct script scripts[] = {
-    /* 0 */ {{"P", "C"}, 1, false},
-    /* 1 */ {{"P", "P", "C"}, 1, false},
-    /* 2 */ {{"Pc", "Pc"}, 2, false},
-    /* 3 */ {{"PP", "CC"}, 1, false},
-    /* 4 */ {{"PPP", "CCC"}, 2, false},
-    /* 5 */ {{"P", "P", "C", "C"}, 2, false},
-    /* 6 */ {{"PQD", "PC"}, 2, false},
-    /* 7 */ {{"P", "QCD", "C"}, 1, false},
-    /* 8 */ {{"B", "K"}, 2, false},
-    /* 9 */ {{"PcPc", "P"}, 2, false},
-    /* 10 */ {{"B", "P", "K"}, 2, false},
-    /* 11 */ {{"CPC", "C"}, 1, false},
-    /* 12 */ {{"PC", "P", "C"}, 2, false},
-    /* 13 */ {{"PPP", "Pc"}, 3, false},
-    /* 14 */ {{"T", "PK"}, 3, false},
-    /* 15 */ {{"pcpc", "P"}, 2, false},
-    /* 16 */ {{"TKT", "B"}, 3, false},
-    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true},
-    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true},
-    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true},
-    /* 20 */ {{"Q", "Q", "P"}, 1, false},
-    /* 21 */ {{"P", "EPc"}, 2, false},
+    /* 0 */ {{"P", "C"}, 1, false, 0},
+    /* 1 */ {{"P", "P", "C"}, 1, false, 0},
+    /* 2 */ {{"Pc", "Pc"}, 2, false, 0},
+    /* 3 */ {{"PP", "CC"}, 1, false, 0},
+    /* 4 */ {{"PPP", "CCC"}, 2, false, 0},
+    /* 5 */ {{"P", "P", "C", "C"}, 2, false, 0},
+    /* 6 */ {{"PQD", "PC"}, 2, false, 0},
+    /* 7 */ {{"P", "QCD", "C"}, 1, false, 0},
+    /* 8 */ {{"B", "K"}, 2, false, 0},
+    /* 9 */ {{"PcPc", "P"}, 2, false, 0},
+    /* 10 */ {{"B", "P", "K"}, 2, false, 0},
+    /* 11 */ {{"CPC", "C"}, 1, false, 0},
+    /* 12 */ {{"PC", "P", "C"}, 2, false, 0},
+    /* 13 */ {{"PPP", "Pc"}, 3, false, 0},
+    /* 14 */ {{"T", "PK"}, 3, false, 0},
+    /* 15 */ {{"pcpc", "P"}, 2, false, 0},
+    /* 16 */ {{"TKT", "B"}, 3, false, 0},
+    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true, 0},
+    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true, 0},
+    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true, 0},
+    /* 20 */ {{"Q", "Q", "P"}, 1, false, 0},
+    /* 21 */ {{"P", "EPc"}, 2, false, 0},
+    /* 22 */ {{"Pc", "Pc", "P"}, 2, false, 1},
+    /* 23 */ {{"Pc", "PcPcPcPPcc"}, 3, false, 0},
+    /* 24 */ {{"S", "S", "L"}, 2, false, 0},
 };
 
 static const struct script *script(void)
@@ -121,6 +128,21 @@ static void pop(unsigned me, uint32_t most, bool must)
         received(me, got[i]);
 }
 
+/* As announce_work() does in submit.c. */
+static void push_and_look(unsigned me)
+{
+    push(me, 1, true);
+    saw_none[me] = atom_load(&sleepers, memory_order_seq_cst) == 0;
+}
+
+/* As idle_announce() and the last look. */
+static void announce_and_look(void)
+{
+    atom_add(&sleepers, 1u, memory_order_relaxed);
+    atom_fence(memory_order_seq_cst);
+    saw_nothing = ring_is_empty(&q);
+}
+
 static void run(unsigned me)
 {
     for (const char *s = script()->thread[me]; *s != 0; s++) {
@@ -135,6 +157,8 @@ static void run(unsigned me)
         case 'Q': ring_close(&q); break;
         case 'D': was_drained |= ring_is_drained(&q); break;
         case 'E': (void)ring_is_empty(&q); break;
+        case 'S': push_and_look(me); break;
+        case 'L': announce_and_look(); break;
         default: model_fail(__FILE__, __LINE__, "bad script");
         }
     }
@@ -154,6 +178,12 @@ static void setup(void)
     static const char *const slot[] = {"slot0", "slot1", "slot2", "slot3"};
     for (unsigned i = 0; i <= q.mask && i < 4; i++)
         model_name(&q.slots[i], slot[i]);
+    for (unsigned i = 0; i < script()->rounds; i++) {
+        weir_task task = {0}, *t = &task, *got[RING_CHAIN];
+        uint32_t pushed;
+        uint64_t stamp;
+        MODEL_ASSERT(ring_push(&q, &t, 1, 7, &pushed) == RING_OK && ring_take(&q, got, 1, &stamp) == 1);
+    }
 }
 
 /* Takes what is left, then fills the ring: the room must be as large as it was. Room: how many tasks it took. */
@@ -179,6 +209,8 @@ static void check(void)
         MODEL_ASSERT(ring_take(&q, got, 1, &stamp) == 0);
     memset(last_seen[THREADS], 0, sizeof last_seen[THREADS]);
     MODEL_ASSERT(model_stalled() || all_accepted_and_not_out() <= script()->capacity);
+    for (unsigned i = 0; i < THREADS; i++)
+        MODEL_ASSERT(!saw_none[i] || !saw_nothing);
     bool drained = ring_is_drained(&q);
     uint32_t room = empty_and_fill();
     if (model_stalled()) { /* a stopped thread has pushed or it has not: it takes no room, others go on */
@@ -216,9 +248,12 @@ static const struct model_client clients[] = {
     CLIENT("empty_then_full", 11, t0, t1),
     CLIENT("push_pop_against_push", 9, t0, t1),
     CLIENT("room_where_room_must_be", 15, t0, t1),
+    CLIENT("each_finds_one_past_a_full_look", 22, t0, t1, t2),
     CLIENT("push_pop_against_both", 12, t0, t1, t2),
     CLIENT("wrap_against_pop", 13, t0, t1),
     CLIENT("look_then_push", 21, t0, t1),
+    CLIENT("pushers_against_a_sleeper", 24, t0, t1, t2),
+    WRAP("take_asleep_for_a_lap", 23, t0, t1),
     RANDOM("two_producers_two_consumers", 5, t0, t1, t2, t3),
     RANDOM("chains_against_push", 10, t0, t1, t2),
     WRAP("push_asleep_for_laps", 17, t0, t1),

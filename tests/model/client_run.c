@@ -1,54 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_run.c - runs of graphs: nodes with several predecessors, ends of runs, slots, cancels, and loops.
+ * client_run.c - runs of graphs: nodes with several predecessors, ends of runs, loops, two runs at once.
  *
  * The smallest clients let each thread begin a strand at a node of its own; the others run whole runs, with a thief.
  *
  * Threads: thread i stands for worker i, or for a program's thread where it says so. Invariants: a node runs once each
  * time, after all that leads to it; nothing is touched after its end was seen.
  */
-#include <errno.h>
 #include <stdio.h>
 
-#include "par/graph_start.h"
-#include "rig.h"
+#include "graph_rig.h"
 
-#define HANDLE ((weir_runtime *)(uintptr_t)1) /* of the rig's runtime: only compared */
-#define NODES 5u
-
-static struct runtime *rt;
-static weir_graph *g, *inner;
-static weir_run *run;
-static weir_semaphores *set;
-static weir_node node[NODES];
-static int did[NODES];       /* node i's result: payload */
-static weir_atomic_u32 runs[NODES];
 static FILE *nowhere;        /* opened once: outlives all executions */
 
 /* --- nodes -------------------------------------------------------------------------------------------------------- */
-
-/* Leaves its result, on which nobody but its successors may look. */
-static int work(weir_worker *w, void *arg)
-{
-    int *mine = arg;
-    (void)w;
-    MODEL_WRITE(*mine, MODEL_READ(*mine) + 1);
-    atom_add(&runs[mine - did], 1u, memory_order_relaxed);
-    return 0;
-}
-
-/* After the nodes 0 and 1. */
-static int after_two(weir_worker *w, void *arg)
-{
-    MODEL_ASSERT(MODEL_READ(did[0]) == MODEL_READ(did[1]));
-    return work(w, arg);
-}
-
-static int after_three(weir_worker *w, void *arg)
-{
-    MODEL_ASSERT(MODEL_READ(did[2]) == MODEL_READ(did[0]));
-    return after_two(w, arg);
-}
 
 /* A condition after both: back to the beginning, once. */
 static int again_once(weir_worker *w, void *arg)
@@ -68,125 +33,6 @@ static int fails(weir_worker *w, void *arg)
 {
     work(w, arg);
     return -(int)((int *)arg - did) - 1;
-}
-
-static weir_task child;
-
-static weir_task *child_run(weir_worker *w, weir_task *t)
-{
-    (void)t;
-    work(w, &did[1]);
-    return NULL;
-}
-
-static int spawns(weir_worker *w, void *arg, weir_scope *children)
-{
-    work(w, arg);
-    weir_task_init(&child, child_run);
-    weir_scope_spawn(w, children, &child);
-    return 0;
-}
-
-static int spawns_nothing(weir_worker *w, void *arg, weir_scope *children)
-{
-    (void)children;
-    return work(w, arg);
-}
-
-/* --- graphs ------------------------------------------------------------------------------------------------------- */
-
-static weir_node_spec spec(uint32_t i, weir_node_kind kind)
-{
-    return (weir_node_spec){.size = sizeof(weir_node_spec), .kind = kind, .arg = &did[i]};
-}
-
-static void add(uint32_t i, weir_node_kind kind, weir_node_fn *fn)
-{
-    weir_node_spec s = spec(i, kind);
-    s.fn = fn;
-    MODEL_ASSERT(weir_graph_add_spec(g, &s, &node[i]) == 0);
-}
-
-static void edge(uint32_t before, uint32_t after)
-{
-    MODEL_ASSERT(weir_graph_precede(g, node[before], node[after]) == 0);
-}
-
-static weir_graph *new_graph(void)
-{
-    weir_graph *made;
-    MODEL_ASSERT(weir_graph_create(&made) == 0);
-    return made;
-}
-
-static weir_run *new_run(uint32_t flags)
-{
-    weir_run *made;
-    MODEL_ASSERT(weir_run_create(g, flags, &made) == 0);
-    model_name(&made->busy, "busy");
-    model_name(&made->attention, "attention");
-    model_name(&made->scope.done.state, "scope");
-    return made;
-}
-
-static void freeze(void)
-{
-    MODEL_ASSERT(weir_graph_freeze(g, NULL) == 0);
-    run = new_run(0);
-}
-
-static void begin(uint32_t workers)
-{
-    rt = rig_create(workers, 4, 2, 0);
-    g = new_graph();
-}
-
-/* Threads begin strands themselves: the scope's credit keeps it open. */
-static void direct(void)
-{
-    freeze();
-    weir_scope_init(NULL, &run->scope);
-    run->rt = rt;
-}
-
-static void drain(struct worker *w, weir_task *t)
-{
-    while (t != NULL || (t = deque_pop(&w->dq)) != NULL)
-        t = worker_run_one(w, t);
-}
-
-static void begin_at(uint32_t thread, uint32_t i)
-{
-    struct worker *w = rig_worker(rt, thread);
-    struct strand s;
-    strand_begin(&s, w, run);
-    drain(w, strand_run(&s, graph_place(g, node[i].index)));
-    rig_worker_end();
-}
-
-static void node0(void) { begin_at(0, 0); }
-static void node1(void) { begin_at(1, 1); }
-static void node2(void) { begin_at(2, 2); }
-
-/* One look at the other deques, and all that comes of it. */
-static void thief(void)
-{
-    struct worker *w = rig_worker(rt, 1);
-    weir_task *t = steal_sweep(w, true);
-    if (t != NULL)
-        worker_run_stolen(w, t);
-    rig_worker_end();
-}
-
-static uint32_t ran(uint32_t i)
-{
-    return atom_load(&runs[i], memory_order_relaxed);
-}
-
-static void all_ran(uint32_t n, uint32_t times)
-{
-    for (uint32_t i = 0; i < n; i++)
-        MODEL_ASSERT(ran(i) == times);
 }
 
 /* --- arrivals ----------------------------------------------------------------------------------------------------- */
@@ -229,82 +75,6 @@ static void failures_check(void)
     MODEL_ASSERT(weir_run_read(run, &report) == 0);
     MODEL_ASSERT(report.error == -(int)report.node.index - 1 && run_is_stopped(run));
     MODEL_ASSERT(ran(report.node.index) == 1);
-    rig_drop(rt);
-}
-
-/* --- slots -------------------------------------------------------------------------------------------------------- */
-
-/* One node with a slot, run by both threads as a multi-condition may make it: at most one at a time. */
-static void slot_setup(void)
-{
-    begin(2);
-    weir_node_spec s = spec(0, WEIR_NODE_SPAWN);
-    s.spawn = spawns_nothing;
-    MODEL_ASSERT(weir_graph_add_spec(g, &s, &node[0]) == 0);
-    node[1] = node[0];
-    direct();
-}
-
-static void slot_check(void)
-{
-    int r = run_result(run);
-    MODEL_ASSERT(r == 0 ? ran(0) == 2 : r == -EBUSY && ran(0) == 1);
-    rig_drop(rt);
-}
-
-/* Two nodes that need the same permit, and one after both. */
-static void limited_setup(void)
-{
-    uint32_t one = 1;
-    begin(2);
-    MODEL_ASSERT(weir_semaphores_create(HANDLE, &one, 1, &set) == 0);
-    model_name(&set->inbox, "inbox");
-    for (uint32_t i = 0; i < 2; i++) {
-        weir_node_spec s = spec(0, WEIR_NODE_PLAIN); /* both with the result of node 0: only the permit orders them */
-        s.fn = work;
-        s.semaphores = set;
-        s.permits = 1;
-        MODEL_ASSERT(weir_graph_add_spec(g, &s, &node[i]) == 0);
-    }
-    add(2, WEIR_NODE_PLAIN, work);
-    edge(0, 2);
-    edge(1, 2);
-    direct();
-}
-
-static void limited_check(void)
-{
-    MODEL_ASSERT(ran(0) == 2 && ran(2) == 1 && set->s[0].free == 1);
-    rig_drop(rt);
-}
-
-static void limited_stopped_check(void)
-{
-    MODEL_ASSERT(ran(2) <= 1 && (ran(2) == 0 || ran(0) == 2) && set->s[0].free == 1 && set->s[0].first == NULL);
-    MODEL_ASSERT(atom_load(&set->inbox, memory_order_relaxed) == NULL);
-    rig_drop(rt);
-}
-
-static void stopper(void)
-{
-    run_stop_all(run);
-}
-
-/* A child that another worker may run, and a successor that sees what it did. */
-static void dynamic_setup(void)
-{
-    begin(2);
-    weir_node_spec s = spec(0, WEIR_NODE_SPAWN);
-    s.spawn = spawns;
-    MODEL_ASSERT(weir_graph_add_spec(g, &s, &node[0]) == 0);
-    add(2, WEIR_NODE_PLAIN, after_two);
-    edge(0, 2);
-    direct();
-}
-
-static void dynamic_check(void)
-{
-    all_ran(3, 1);
     rig_drop(rt);
 }
 
@@ -442,53 +212,6 @@ static void run_then_free(void)
     rig_worker_end();
 }
 
-/* --- who frees what others use ------------------------------------------------------------------------------------ */
-
-static void uses_setup(void)
-{
-    uint32_t one = 1;
-    begin(1);
-    MODEL_ASSERT(weir_semaphores_create(HANDLE, &one, 1, &set) == 0);
-    add(0, WEIR_NODE_PLAIN, work);
-    MODEL_ASSERT(weir_graph_freeze(g, NULL) == 0);
-    inner = g;
-    g = new_graph();
-    weir_node_spec s = spec(1, WEIR_NODE_GRAPH);
-    s.graph = inner;
-    s.semaphores = set;
-    s.permits = 1;
-    MODEL_ASSERT(weir_graph_add_spec(g, &s, &node[1]) == 0);
-    freeze();
-}
-
-static void frees_the_run(void)
-{
-    MODEL_ASSERT(weir_run_destroy(run) == 0);
-}
-
-static void frees_the_graph(void)
-{
-    while (weir_graph_destroy(g) == -EBUSY)
-        os_relax();
-}
-
-static void frees_the_inner_graph(void)
-{
-    while (weir_graph_destroy(inner) == -EBUSY)
-        os_relax();
-}
-
-static void frees_the_semaphores(void)
-{
-    while (weir_semaphores_destroy(set) == -EBUSY)
-        os_relax();
-}
-
-static void nothing_check(void)
-{
-    rig_drop(rt);
-}
-
 /* --- whole runs --------------------------------------------------------------------------------------------------- */
 
 static int result[2];
@@ -500,48 +223,6 @@ static void runs_twice(void)
     result[0] = run_on_worker(HANDLE, w, run, NULL);
     result[1] = run_on_worker(HANDLE, w, run, NULL);
     rig_worker_end();
-}
-
-static void canceller(void)
-{
-    MODEL_ASSERT(weir_run_cancel(run) == 0);
-}
-
-/* 0 -> 1 -> graph of one node 2 -> 3 */
-static void nested_setup(void)
-{
-    begin(2);
-    add(2, WEIR_NODE_PLAIN, work);
-    MODEL_ASSERT(weir_graph_freeze(g, NULL) == 0);
-    inner = g;
-    g = new_graph();
-    add(0, WEIR_NODE_PLAIN, work);
-    weir_node_spec s = spec(1, WEIR_NODE_GRAPH);
-    s.graph = inner;
-    MODEL_ASSERT(weir_graph_add_spec(g, &s, &node[1]) == 0);
-    add(3, WEIR_NODE_PLAIN, work);
-    edge(0, 1);
-    edge(1, 3);
-    freeze();
-}
-
-/* A run that tells of no cancel has left nothing out, inner graphs included. (One cancel may reach both runs.) */
-static void nested_check(void)
-{
-    uint32_t whole = 0;
-    for (int i = 0; i < 2; i++) {
-        MODEL_ASSERT(result[i] == 0 || result[i] == -ECANCELED);
-        whole += result[i] == 0;
-    }
-    MODEL_ASSERT(ran(0) >= whole && ran(2) >= whole && ran(3) >= whole);
-    MODEL_ASSERT(ran(2) <= ran(0) && ran(3) <= ran(2));
-    rig_drop(rt);
-}
-
-static void nested_whole_check(void)
-{
-    MODEL_ASSERT(result[0] == 0 && result[1] == 0 && ran(0) == 2 && ran(2) == 2 && ran(3) == 2);
-    rig_drop(rt);
 }
 
 /* 0, 1, 2 -> 3, twice: ranges, and arrivals that are held back. */
@@ -642,20 +323,12 @@ static void overlap_check(void)
     rig_drop(rt);
 }
 
-#define CLIENT(client, n, prepare, end, ...) {.name = client, .tag = n, .setup = prepare, .check = end, \
-                                              .leaks_ok = true, .thread = {__VA_ARGS__}}
 #define WAITS(client, prepare, end, ...) {.name = client, .setup = prepare, .check = end, .leaks_ok = true, \
                                           .spurious_wake = 1, .timeouts = 1, .thread = {__VA_ARGS__}}
-#define RANDOM(client, n, prepare, end, ...) {.name = client, .setup = prepare, .check = end, .leaks_ok = true, \
-                                              .pct = true, .executions = n, .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
     CLIENT("arrivals_two", 2, arrivals_setup, arrivals_check, node0, node1),
     CLIENT("arrivals_three", 3, arrivals_setup, arrivals_check, node0, node1, node2),
     CLIENT("two_failures", 0, failures_setup, failures_check, node0, node1),
-    CLIENT("slot_entered_twice", 0, slot_setup, slot_check, node0, node1),
-    CLIENT("limited_two", 0, limited_setup, limited_check, node0, node1),
-    CLIENT("limited_two_stopped", 0, limited_setup, limited_stopped_check, node0, node1, stopper),
-    CLIENT("dynamic", 0, dynamic_setup, dynamic_check, node0, thief),
     WAITS("end_freed_by_its_waiter", start_setup, end_check, run_started, waiter),
     WAITS("end_seen_after_a_timeout", start_setup, end_check, run_started, impatient),
     WAITS("end_seen_after_two_timeouts", start_setup, end_check, run_started, impatient_twice),
@@ -664,12 +337,6 @@ static const struct model_client clients[] = {
     CLIENT("end_seen_by_dot", 0, start_timed_setup, end_check, run_started, asks_for_a_picture),
     CLIENT("run_again_by_another", 0, start_setup, again_check, run_started, runs_it_again),
     RANDOM("run_freed_by_its_continuation", 5000, one_node_setup, again_check, run_then_free, thief),
-    CLIENT("graph_freed_after_its_run", 0, uses_setup, nothing_check, frees_the_run, frees_the_graph),
-    CLIENT("used_things_freed_after_the_graph", 0, uses_setup, nothing_check, frees_the_run, frees_the_graph,
-           frees_the_inner_graph, frees_the_semaphores),
-    RANDOM("cancel_of_two_runs", 10000, nested_setup, nested_check, runs_twice, canceller),
-    RANDOM("cancel_of_two_runs_with_a_thief", 5000, nested_setup, nested_check, runs_twice, thief, canceller),
-    RANDOM("graph_in_a_graph", 5000, nested_setup, nested_whole_check, runs_twice, thief),
     RANDOM("fan", 5000, fan_setup, fan_check, runs_twice, thief),
     RANDOM("loop", 5000, loop_setup, loop_check, runs_once, thief),
     RANDOM("two_runs_at_once", 5000, overlap_setup, overlap_check, runs_and_frees, runs_the_other_and_frees),

@@ -16,7 +16,7 @@ struct model *M;
 
 #define EXECUTIONS_NORMAL UINT64_C(60000) /* per client, when it names no limit */
 #define EXECUTIONS_RANDOM UINT64_C(20000)
-#define SECONDS_NORMAL 3.0 /* of processor time, per client */
+#define SECONDS_NORMAL 1.0 /* of processor time, per client */
 #define SECONDS_DEEP 900.0
 #define ARENA_ADDRESS ((void *)UINT64_C(0x200000000000))
 

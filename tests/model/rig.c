@@ -93,8 +93,8 @@ struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uin
     model_name(&rt->table, "table");
     model_name(&injector->lane[WEIR_LANE_NORMAL].head, "queue.head");
     model_name(&injector->lane[WEIR_LANE_NORMAL].tail, "queue.tail");
-    model_name(&rt->room[WEIR_LANE_NORMAL].epoch, "room.epoch");
-    model_name(&rt->room[WEIR_LANE_NORMAL].waiters, "room.waiters");
+    model_name(&rt->room[WEIR_LANE_NORMAL].eager.epoch, "room.epoch");
+    model_name(&rt->room[WEIR_LANE_NORMAL].eager.waiters, "room.waiters");
     return rt;
 }
 
@@ -129,6 +129,7 @@ void rig_worker_end(void)
 void rig_end(struct runtime *rt)
 {
     intake_close(rt);
+    timers_close(rt);
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_release);
     atom_fence(memory_order_seq_cst);
     idle_wake_all(&rt->idle);

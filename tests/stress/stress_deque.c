@@ -17,7 +17,7 @@
 
 #define THIEVES_MAX 6u
 #define ITEMS_MAX 20000u
-#define SECONDS 10u
+#define SECONDS 5u
 #define HANG_LIMIT 150u /* seconds beyond those asked for */
 
 struct item {

@@ -22,7 +22,7 @@
 #include "base/util.h"
 
 #define HANG_LIMIT 60u   /* seconds without any progress */
-#define SECONDS 10u
+#define SECONDS 5u
 #define PLAYERS 2u
 #define PIECES 12u       /* of a player on one runtime */
 #define NODES_MAX 120u

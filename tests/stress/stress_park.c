@@ -20,7 +20,7 @@
 
 #include "base/util.h"
 
-#define SECONDS 8u
+#define SECONDS 5u
 #define HANG_LIMIT_NS (UINT64_C(30) * 1000000000)
 #define ROUND_TASKS 400u
 #define BURST_MAX 3u

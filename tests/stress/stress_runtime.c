@@ -21,7 +21,7 @@
 #include "base/util.h"
 
 #define HANG_LIMIT 60u       /* seconds without any progress */
-#define SECONDS 12u
+#define SECONDS 6u
 #define SUBMITTERS_MAX 4u
 #define REQUESTS_MAX 200u    /* of a submitter in a round */
 #define DEPTH_MAX 7u

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * room.c - patient and eager submitters behind room.h.
+ *
+ * Threads, Invariants: see room.h.
+ */
+#include "sched/room.h"
+
+#include <errno.h>
+
+#include "os/os.h"
+
+#define ROOM_SHARE 2u /* the patient are woken when one part in so many is free */
+
+static bool is_patient(const struct room_wait *w)
+{
+    return w->patient_until != 0;
+}
+
+static struct eventcount *place_of(const struct room_wait *w)
+{
+    return is_patient(w) ? &w->room->patient : &w->room->eager;
+}
+
+/* --- submitters ------------------------------------------------------------------------------------------------- */
+
+void room_begin(struct room_wait *w, struct room *room, uint64_t deadline)
+{
+    *w = (struct room_wait){.room = room, .deadline = deadline, .patient_until = os_now() + ROOM_PATIENCE_NS};
+}
+
+void room_prepare(struct room_wait *w)
+{
+    w->key = eventcount_prepare(place_of(w));
+}
+
+void room_cancel(struct room_wait *w)
+{
+    eventcount_cancel(place_of(w));
+}
+
+int room_sleep(struct room_wait *w)
+{
+    bool until_deadline = !is_patient(w) || w->deadline <= w->patient_until;
+    int r = eventcount_wait(place_of(w), w->key, until_deadline ? w->deadline : w->patient_until);
+    if (is_patient(w))
+        atom_store(&w->room->called, 0u, memory_order_relaxed); /* relaxed: a hint */
+    if (r == 0 || until_deadline)
+        return r;
+    w->patient_until = 0;
+    return 0;
+}
+
+/* --- takers ----------------------------------------------------------------------------------------------------- */
+
+static void call_patient(struct room *room, struct ring *r)
+{
+    uint32_t free_slots = r->capacity - ring_depth(r);
+    if (free_slots < (r->capacity + ROOM_SHARE - 1) / ROOM_SHARE)
+        return;
+    /* relaxed: a hint, which saves system calls until those who were woken run; a patient one that it hides is not
+     * asleep for long (room.h) */
+    atom_store(&room->called, 1u, memory_order_relaxed);
+    eventcount_notify_slow(&room->patient, (int)free_slots);
+}
+
+void room_notify_slow(struct room *room, struct ring *r, uint32_t n)
+{
+    if (eventcount_has_waiters(&room->eager))
+        eventcount_notify_slow(&room->eager, (int)n);
+    /* relaxed: as above */
+    if (eventcount_has_waiters(&room->patient) && atom_load(&room->called, memory_order_relaxed) == 0)
+        call_patient(room, r);
+}
+
+void room_notify_all(struct room *room)
+{
+    eventcount_notify_all(&room->eager);
+    eventcount_notify_all(&room->patient);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_room.c - what must hold where submitters sleep while a ring is full: when the patient and the eager are woken.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "os/os.h"
+#include "sched/room.h"
+
+#define CAPACITY 8u
+#define SOON_NS UINT64_C(1000000)
+
+static struct ring ring;
+static struct room room;
+static weir_task tasks[CAPACITY];
+
+static void setup(void)
+{
+    cr_assert_eq(ring_init(&ring, CAPACITY), 0);
+    for (unsigned i = 0; i < CAPACITY; i++) {
+        weir_task *t = &tasks[i];
+        uint32_t pushed;
+        cr_assert_eq(ring_push(&ring, &t, 1, 1, &pushed), RING_OK);
+    }
+}
+
+static void teardown(void)
+{
+    ring_destroy(&ring);
+}
+
+TestSuite(room, .init = setup, .fini = teardown, .timeout = 30);
+
+static void take(uint32_t n)
+{
+    weir_task *out[RING_CHAIN];
+    uint64_t stamp;
+    cr_assert_eq(ring_take(&ring, out, n, &stamp), n);
+    room_notify(&room, &ring, n);
+}
+
+static uint32_t calls_of(struct eventcount *ec)
+{
+    return atom_load(&ec->epoch, memory_order_relaxed);
+}
+
+/* A submitter that has been patient for as long as it may. */
+static void lose_patience(struct room_wait *w)
+{
+    room_begin(w, &room, OS_FOREVER);
+    uint64_t until = os_now() + ROOM_PATIENCE_NS;
+    room_prepare(w);
+    cr_assert_eq(room_sleep(w), 0);
+    cr_assert_geq(os_now() + 1, until);
+}
+
+Test(room, patient_submitter_is_woken_when_half_of_the_ring_is_free)
+{
+    struct room_wait w;
+    room_begin(&w, &room, OS_FOREVER);
+    room_prepare(&w);
+    take(CAPACITY / 2 - 1);
+    cr_assert_eq(calls_of(&room.patient), 0);
+    take(1);
+    cr_assert_eq(calls_of(&room.patient), 1);
+    cr_assert_eq(room_sleep(&w), 0, "it does not sleep past the call");
+}
+
+Test(room, patient_submitter_is_called_once_until_it_runs)
+{
+    struct room_wait w;
+    room_begin(&w, &room, OS_FOREVER);
+    room_prepare(&w);
+    take(CAPACITY / 2);
+    take(1);
+    cr_assert_eq(calls_of(&room.patient), 1);
+    cr_assert_eq(room_sleep(&w), 0);
+    room_prepare(&w);
+    take(1);
+    cr_assert_eq(calls_of(&room.patient), 2);
+    room_cancel(&w);
+}
+
+Test(room, submitter_that_was_patient_long_enough_is_woken_by_one_free_slot)
+{
+    struct room_wait w;
+    lose_patience(&w);
+    room_prepare(&w);
+    take(1);
+    cr_assert_eq(calls_of(&room.eager), 1);
+    cr_assert_eq(calls_of(&room.patient), 0);
+    cr_assert_eq(room_sleep(&w), 0);
+    take(1);
+    cr_assert_eq(calls_of(&room.eager), 1, "nobody waits any more");
+}
+
+Test(room, deadline_ends_patience_and_eagerness)
+{
+    struct room_wait w;
+    uint64_t soon = os_now() + ROOM_PATIENCE_NS / 2;
+    room_begin(&w, &room, soon);
+    room_prepare(&w);
+    cr_assert_eq(room_sleep(&w), -ETIMEDOUT);
+    cr_assert_geq(os_now() + 1, soon);
+    soon = os_now() + ROOM_PATIENCE_NS + SOON_NS;
+    room_begin(&w, &room, soon);
+    room_prepare(&w);
+    cr_assert_eq(room_sleep(&w), 0, "it tries once more when its patience ends");
+    room_prepare(&w);
+    cr_assert_eq(room_sleep(&w), -ETIMEDOUT);
+    cr_assert_geq(os_now() + 1, soon);
+    cr_assert_eq(atom_load(&room.eager.waiters, memory_order_relaxed), 0);
+    cr_assert_eq(atom_load(&room.patient.waiters, memory_order_relaxed), 0);
+}
+
+Test(room, everybody_is_woken_by_notify_all)
+{
+    struct room_wait eager, patient;
+    lose_patience(&eager);
+    room_prepare(&eager);
+    room_begin(&patient, &room, OS_FOREVER);
+    room_prepare(&patient);
+    room_notify_all(&room);
+    cr_assert_eq(room_sleep(&eager), 0);
+    cr_assert_eq(room_sleep(&patient), 0);
+}
