@@ -16,7 +16,7 @@
 #define POOL_DOUBLED 48u
 #define POOL_LARGE 256u
 #define IN_FLIGHT 4096u       /* suspended requests at once */
-#define IN_FLIGHT_SMALL 768u  /* as many as 6 MB hold, with 6 KiB each; 300 wait at a time at 300,000/s and 1 ms each */
+#define IN_FLIGHT_SMALL 512u  /* 6 KiB each in 6 MB, with room; at 300,000/s and 1 ms each 320 wait at a time */
 #define BURN_BEFORE 600u /* iterations, 1.65 ns each on the machine of the first measurements: 1 us */
 #define BURN_AFTER 2400u /* 4 us */
 #define BURN_LONG 29700u /* 49 us */

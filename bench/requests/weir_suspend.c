@@ -98,7 +98,7 @@ static void start(struct ledger *l, const struct server_options *o)
 {
     static const struct weir_way way = {handle, NULL};
     gate.limit = o->queue;
-    gate.low = o->queue / 2;
+    gate.low = o->queue / 4 * 3;
     gate.block = o->block;
     weir_way_start(l, o, &way);
 }
