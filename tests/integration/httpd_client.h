@@ -168,8 +168,8 @@ static inline void client_drop(struct client *c, size_t n)
 
 /*
  * Reads one answer; content is counted and summed up, not kept. head_only: it is the answer to a HEAD.
- * 1: there it is. 0: the connection ended before its first byte. Else a negative errno, -EPROTO for what is no answer or
- * ended in the middle.
+ * 1: there it is. 0: the connection ended before its first byte. Else a negative errno, -EPROTO for what is no answer
+ * or ended in the middle.
  */
 static inline int client_receive(struct client *c, struct response *r, bool head_only)
 {

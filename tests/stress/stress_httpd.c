@@ -69,7 +69,7 @@ static void send_and_drain(struct client *c, const char *bytes, size_t length)
     drain(c, true);
 }
 
-/* --- the clients --------------------------------------------------------------------------------------------------- */
+/* --- the clients -------------------------------------------------------------------------------------------------- */
 
 /* A good one: it must be served whatever the others do. */
 static void play_good(struct client *c, struct rng *rng)
@@ -100,7 +100,8 @@ static void play_pipeline(struct client *c, struct rng *rng)
     char text[PIPELINE * 64] = "";
     size_t n = 0;
     for (unsigned i = 1 + rng_below(rng, PIPELINE - 1); i > 0; i--)
-        n += (size_t)snprintf(text + n, sizeof text - n, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", paths[rng_below(rng, 7)]);
+        n += (size_t)snprintf(text + n, sizeof text - n, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n",
+                              paths[rng_below(rng, 7)]);
     (void)client_send(c, text, n);
     if (rng_below(rng, 2) == 0)
         shutdown(c->fd, SHUT_WR);
@@ -196,7 +197,8 @@ static void play_reset(struct client *c, struct rng *rng)
 
 static void play_half_closed(struct client *c, struct rng *rng)
 {
-    static const char *const texts[] = {"", "GET / HT", GET("/small"), GET("/big"), GET("/work?us=10&io_us=1000"), GET("/none")};
+    static const char *const texts[] = {"", "GET / HT", GET("/small"), GET("/big"), GET("/work?us=10&io_us=1000"),
+                                        GET("/none")};
     (void)client_say(c, texts[rng_below(rng, 6)]);
     shutdown(c->fd, SHUT_WR);
     drain(c, false);
@@ -253,7 +255,7 @@ static void *player(void *arg)
     return NULL;
 }
 
-/* --- what the server holds ----------------------------------------------------------------------------------------- */
+/* --- what the server holds ---------------------------------------------------------------------------------------- */
 
 static unsigned descriptors(void)
 {
@@ -355,8 +357,8 @@ static void remove_folder(const char *folder)
 
 int main(int argc, char **argv)
 {
-    static const char *const words[] = {"--idle", "300", "--head", "300", "--send", "500", "--drain", "3000", "--connections",
-                                        "64", "--requests", "48", "--workers", "3", NULL};
+    static const char *const words[] = {"--idle", "300", "--head", "300", "--send", "500", "--drain", "3000",
+                                        "--connections", "64", "--requests", "48", "--workers", "3", NULL};
     char folder[] = "/tmp/weir-httpd-XXXXXX";
     const char *program = NULL;
     uint64_t seed = (uint64_t)time(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * stress_httpd_parser.c - requests put together at random and spoiled at random: whatever the parser says of one, it says
- * however it is cut into pieces, and nothing that it says is outside of the bytes that are there.
+ * stress_httpd_parser.c - requests put together at random and spoiled at random: whatever the parser says of one, it
+ * says however it is cut into pieces, and nothing that it says is outside of the bytes that are there.
  *
  * The pieces lie in memory that ends with them, so that a sanitizer sees what reads further. What is understood goes on
  * into the readers of targets, conditions, ranges and dates.
@@ -31,7 +31,8 @@ static void fail(const char *what, const char *input, size_t length)
 {
     fprintf(stderr, "FAILED: %s:", what);
     for (size_t i = 0; i < length; i++)
-        fprintf(stderr, input[i] >= ' ' && input[i] <= '~' && input[i] != '\\' ? "%c" : "\\x%02x", (unsigned char)input[i]);
+        fprintf(stderr, input[i] >= ' ' && input[i] <= '~' && input[i] != '\\' ? "%c" : "\\x%02x",
+                (unsigned char)input[i]);
     fprintf(stderr, "\n");
     failures++;
 }
@@ -42,8 +43,8 @@ static const char *const methods[] = {"GET", "GET", "GET", "HEAD", "POST", "BREW
 static const char *const targets[] = {"/", "/a/b", "/work?us=1&io_us=2", "/a/../b", "/../x", "/%2e%2e/x", "/%00", "*",
                                       "http://h/x", "/a%2fb", "//x", "/.", "/%zz", "/a b", "/\x80"};
 static const char *const versions[] = {"HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/1.", ""};
-static const char *const names[] = {"Host", "host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Range",
-                                    "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
+static const char *const names[] = {"Host", "host", "Content-Length", "Transfer-Encoding", "Connection", "Expect",
+                                    "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
                                     "If-Unmodified-Since", "X", "", " X", "X ", "Content-Length\t"};
 static const char *const values[] = {"a", "5", "0", "5, 5", "-1", "99999999999999999999", "chunked", "gzip, chunked",
                                      "close", "keep-alive", "x, close", "100-continue", "bytes=0-1", "bytes=-5",

@@ -20,8 +20,8 @@ static void names(const char *text, const char *path, bool folder)
 {
     enum http_target_result r = read_text(text);
     cr_expect_eq(r, HTTP_TARGET_OK, "%s", text);
-    cr_expect(r != HTTP_TARGET_OK || (strcmp(target.path, path) == 0 && target.length == strlen(path)), "%s: '%s'", text,
-              target.path);
+    cr_expect(r != HTTP_TARGET_OK || (strcmp(target.path, path) == 0 && target.length == strlen(path)), "%s: '%s'",
+              text, target.path);
     cr_expect(r != HTTP_TARGET_OK || target.folder == folder, "%s", text);
 }
 

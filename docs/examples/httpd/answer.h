@@ -18,7 +18,7 @@
 struct http_answer {
     struct http_reply reply;
     uint64_t wait_ns;         /* before it is sent; 0: at once */
-    int file;                 /* whose bytes from reply.at on are the content, the caller's to close; -1: it is `text` */
+    int file;                 /* its bytes from reply.at on are the content; the caller's to close; -1: it is `text` */
     bool head_only;           /* the content is not sent */
     struct http_entity entity;       /* what `reply` may point to */
     char location[HTTP_PATH_MAX];

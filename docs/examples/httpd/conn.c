@@ -2,14 +2,14 @@
  *
  * conn.c - one connection as a state machine of continuations: read, answer, wait, send, close.
  *
- * Each step runs on some worker with buffers of its stack, does what can be done without waiting, and starts exactly one
- * wait, of which the next step is the continuation: until the client sends, until it takes more, or until a time. Only
- * what a step leaves over, half a request or half an answer, is kept in memory meanwhile; an idle connection is its
+ * Each step runs on some worker with buffers of its stack, does what can be done without waiting, and starts exactly
+ * one wait, of which the next step is the continuation: until the client sends, until it takes more, or until a time.
+ * Only what a step leaves over, half a request or half an answer, is kept in memory meanwhile; an idle connection is its
  * record and nothing else.
  *
  * Threads: a connection's steps run one after the other, each on any worker.
- * Invariants: a step that has started a wait doesn't touch the connection again, which may already be gone. Whoever sends
- * requests faster than it takes the answers is read no further: nothing grows.
+ * Invariants: a step that has started a wait doesn't touch the connection again, which may already be gone. Whoever
+ * sends requests faster than it takes the answers is read no further: nothing grows.
  */
 #define _GNU_SOURCE
 #include "conn.h"
@@ -38,7 +38,7 @@ enum next {
     NEXT_REQUEST, /* read the next request */
     NEXT_WAIT,    /* let wait_ns pass, then answer */
     NEXT_FILE,    /* send the rest of the file */
-    NEXT_LINGER   /* close, but first let the client read its answer: data that nobody reads would reset the connection */
+    NEXT_LINGER   /* close, but let the client read its answer first: unread data would reset the connection */
 };
 
 struct conn {
@@ -100,7 +100,7 @@ static weir_task *end(struct conn *c)
     return NULL;
 }
 
-/* --- waits: the last thing that a step does ------------------------------------------------------------------------ */
+/* --- waits: the last thing that a step does ---------------------------------------------------------------------- */
 
 /* Puts aside what the step leaves over. */
 static bool keep(struct step *s)

@@ -9,7 +9,7 @@
 
 #include "httpd.h"
 
-/* Takes over a connected, non-blocking descriptor that was counted in h->connections. False: no memory; nothing done. */
+/* Takes over a connected, non-blocking descriptor, counted in h->connections. False: no memory, and nothing done. */
 bool conn_start(weir_worker *w, struct httpd *h, int fd);
 
 #endif

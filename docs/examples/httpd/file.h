@@ -21,10 +21,10 @@ struct http_file {
 };
 
 /*
- * Opens what the target names below the folder `root`; a folder stands for its index.html. Returns 200 with *f filled in,
- * the descriptor being the caller's; or 301: a folder without the slash at its end; or what else the answer is.
- * Symbolic links are followed as long as they stay below the root: one that leads out isn't there (openat2(2) sees to that
- * in one step, so a link that changes meanwhile doesn't help either).
+ * Opens what the target names below the folder `root`; a folder stands for its index.html. Returns 200 with *f filled
+ * in, the descriptor being the caller's; or 301: a folder without the slash at its end; or what else the answer is.
+ * Symbolic links are followed as long as they stay below the root: one that leads out isn't there (openat2(2) sees to
+ * that in one step, so a link that changes meanwhile doesn't help either).
  */
 uint16_t http_file_open(weir_worker *w, int root, const struct http_target *t, struct http_file *f);
 

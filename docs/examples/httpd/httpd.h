@@ -2,8 +2,8 @@
  *
  * httpd.h - the server as a whole: its limits, what all connections share, its counters.
  *
- * Threads: `options` and the descriptors are constant while the server runs; counters are added to by workers, each in a
- * shard of its own as long as there are no more workers than shards, and read by whoever asks.
+ * Threads: `options` and the descriptors are constant while the server runs; counters are added to by workers, each in
+ * a shard of its own as long as there are no more workers than shards, and read by whoever asks.
  */
 #ifndef HTTPD_HTTPD_H
 #define HTTPD_HTTPD_H
@@ -90,7 +90,7 @@ static inline void httpd_leave(atomic_uint *count)
     atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
 }
 
-/* Binds, listens and starts the runtime. 0, or a negative errno with *what telling what failed; nothing is left then. */
+/* Binds, listens and starts the runtime. 0, or a negative errno; *what tells what failed, and nothing is left then. */
 int httpd_start(struct httpd *h, const struct httpd_options *options, const char **what);
 /* The port that it listens on. */
 uint16_t httpd_port(const struct httpd *h);

@@ -8,8 +8,8 @@
  *   --idle MS         a connection without a request        --head MS        until a request has arrived
  *   --send MS         a client that takes nothing           --drain MS       for what is under way at the end
  *
- * SIGTERM or SIGINT ends it: what is in flight is finished. Exit status: 0; 1: it could not start, or connections had to be
- * cut off at the end (a message says which); 2: bad option.
+ * SIGTERM or SIGINT ends it: what is in flight is finished. Exit status: 0; 1: it could not start, or connections had
+ * to be cut off at the end (a message says which); 2: bad option.
  */
 #include "httpd.h"
 
@@ -88,8 +88,8 @@ int main(int argc, char **argv)
     sigset_t ends;
     int signal_number;
     if (argc < 2 || !read_options(&options, argc, argv)) {
-        fprintf(stderr, "usage: httpd [--port N] [--workers N] [--connections N] [--requests N] [--idle MS] [--head MS] "
-                        "[--send MS] [--drain MS] FOLDER\n");
+        fprintf(stderr, "usage: httpd [--port N] [--workers N] [--connections N] [--requests N] [--idle MS] "
+                        "[--head MS] [--send MS] [--drain MS] FOLDER\n");
         return 2;
     }
     /* Blocked before there are threads, so that only sigwait() below takes them. */
