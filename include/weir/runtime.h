@@ -65,6 +65,8 @@ typedef struct weir_config {
     uint32_t pin;            /* 1: worker i is bound to the i-th usable CPU (modulo their number). Default 0. WEIR_PIN */
     weir_steal_order steal_order;   /* Default random. WEIR_STEAL_ORDER=random|topology */
     weir_publish_mode publish_mode; /* Default on demand. WEIR_PUBLISH=demand|always */
+    uint32_t no_uring;       /* 1: operations on descriptors (weir/io.h) use epoll also where io_uring is to be had. Default 0.
+                                WEIR_NO_URING */
     uint32_t guests;         /* threads that may run tasks as callers at once (WEIR_RUN_IN_CALLER), 0 to 64. Default 4 */
     const char *name;        /* thread names are "name/0", ...; at most 9 bytes. Copied. Default "weir" */
     const weir_admission *admission; /* guards from the start on, copied; NULL: none (weir_admission_set) */

@@ -12,6 +12,7 @@
 #include <weir/flow.h>
 #include <weir/fork.h>
 #include <weir/graph.h>
+#include <weir/io.h>
 #include <weir/runtime.h>
 #include <weir/sizing.h>
 #include <weir/sort.h>

@@ -88,6 +88,7 @@ int weir_config_init(weir_config *c)
     uint64_t stack = DEFAULT_STACK_SIZE;
     uint64_t spin = DEFAULT_SPIN_US;
     uint64_t pin = 0;
+    uint64_t no_uring = 0;
     uint64_t order = WEIR_STEAL_RANDOM;
     uint64_t publish = WEIR_PUBLISH_ON_DEMAND;
     if (workers > WEIR_WORKERS_MAX)
@@ -108,6 +109,7 @@ int weir_config_init(weir_config *c)
     r = r ? r : env_number("WEIR_STACK_SIZE", STACK_SIZE_MIN, STACK_SIZE_MAX, &stack);
     r = r ? r : env_number("WEIR_SPIN_US", 0, SPIN_US_MAX, &spin);
     r = r ? r : env_number("WEIR_PIN", 0, 1, &pin);
+    r = r ? r : env_number("WEIR_NO_URING", 0, 1, &no_uring);
     r = r ? r : env_word("WEIR_STEAL_ORDER", "random", "topology", &order);
     r = r ? r : env_word("WEIR_PUBLISH", "demand", "always", &publish);
     if (r != 0)
@@ -128,6 +130,7 @@ int weir_config_init(weir_config *c)
         .pin = (uint32_t)pin,
         .steal_order = (weir_steal_order)order,
         .publish_mode = (weir_publish_mode)publish,
+        .no_uring = (uint32_t)no_uring,
         .guests = DEFAULT_GUESTS,
         .name = "weir",
         .admission = NULL,
@@ -168,6 +171,8 @@ int config_check(const weir_config *in, weir_config *out)
         return config_refuse("steal_order");
     if (in->publish_mode != WEIR_PUBLISH_ON_DEMAND && in->publish_mode != WEIR_PUBLISH_ALWAYS)
         return config_refuse("publish_mode");
+    if (in->no_uring > 1)
+        return config_refuse("no_uring");
     if (in->guests > GUESTS_MAX)
         return config_refuse("guests");
     if (in->name == NULL || strnlen(in->name, NAME_MAX_LENGTH + 1) > NAME_MAX_LENGTH)

@@ -95,9 +95,11 @@ static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
 
 static void wait_on_worker(struct worker *w, const struct await *a)
 {
-    while (!is_over(a))
+    while (!is_over(a)) {
+        io_flush(w);
         if (!help(w, a) && !is_over(a))
             sleep_in_wait(w, a);
+    }
 }
 
 void wait_forked(struct worker *w, weir_task *t)

@@ -39,6 +39,7 @@ int block_begin(struct worker *w)
     if (w->blocked)
         return -EALREADY;
     w->blocked = true;
+    io_flush(w);
     /* Sleepers, if any, know of the private tasks already (P2 of idle.h): they only need not force them any more. */
     deque_publish_all(&w->dq);
     block_enter(w);

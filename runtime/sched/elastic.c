@@ -138,7 +138,7 @@ static void announce(struct runtime *rt, uint32_t id)
 {
     idle_announce(&rt->idle, id, false);
     steal_poison_all(rt);
-    if (steal_anything_left(rt) || timers_want_keeper(rt)) {
+    if (steal_anything_left(rt) || timers_want_keeper(rt) || io_wants_keeper(rt)) {
         unsigned sent = idle_wake_one(&rt->idle);
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
     }
@@ -172,7 +172,7 @@ static bool may_retry(const struct elastic *e)
 
 void elastic_call(struct runtime *rt, enum elastic_caller caller)
 {
-    bool work_waits = !intake_is_empty(rt) || timers_want_keeper(rt);
+    bool work_waits = !intake_is_empty(rt) || timers_want_keeper(rt) || io_wants_keeper(rt);
     if ((work_waits || caller == CALLER_WORKER) && may_retry(&rt->elastic) && duty_reserve(&rt->elastic.duty))
         (void)fill_place(rt, work_waits);
 }
@@ -208,6 +208,7 @@ static uint64_t new_deadline(const struct worker *w)
 
 static enum elastic_rest retire(struct worker *w)
 {
+    io_leave(w);
     atom_add(&w->rt->elastic.retired, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
     w->retiring = true;
     return REST_RETIRED;
@@ -248,15 +249,21 @@ static bool timed_out(struct worker *w, uint64_t due, uint64_t *deadline, enum e
     return slept_out(w, deadline, rest);
 }
 
-static enum elastic_rest sleep_on(struct worker *w)
+static enum elastic_rest sleep_on(struct worker *w, bool announced)
 {
+    struct idle *idle = &w->rt->idle;
     enum elastic_rest rest = REST_WOKEN;
     uint64_t deadline = new_deadline(w);
     for (;;) {
         uint64_t due = timers_keep(w);
-        switch (timers_sleep(w, due < deadline ? due : deadline)) {
+        uint64_t until = due < deadline ? due : deadline;
+        switch (announced ? io_sleep(w, until) : idle_sleep_until(idle, w->id, until)) {
         case SLEPT_WOKEN:
             return REST_WOKEN;
+        case SLEPT_NEWS:
+            if (idle_try_retract(idle, w->id))
+                return REST_WOKEN;
+            break;
         case SLEPT_NUDGED:
             deadline = new_deadline(w);
             break;
@@ -270,10 +277,10 @@ static enum elastic_rest sleep_on(struct worker *w)
     }
 }
 
-enum elastic_rest elastic_sleep(struct worker *w)
+enum elastic_rest elastic_sleep(struct worker *w, bool announced)
 {
     idle_set_settled(&w->rt->idle, w->id, true);
-    enum elastic_rest rest = sleep_on(w);
+    enum elastic_rest rest = sleep_on(w, announced);
     idle_set_settled(&w->rt->idle, w->id, false);
     timers_resign(w);
     if (rest == REST_RETIRED)
@@ -288,11 +295,12 @@ enum elastic_rest elastic_step_down(struct worker *w)
         return REST_AGAIN;
     slab_collect(&w->slab);
     deque_shrink(&w->dq);
+    io_flush(w);
     rcu_flush();
     seat_release(rt->elastic.spare, w->id);
     check_rest_behind(rt);
     PROBE1(park, w->id);
-    enum elastic_rest rest = elastic_sleep(w);
+    enum elastic_rest rest = elastic_sleep(w, false);
     PROBE1(unpark, w->id);
     return rest;
 }

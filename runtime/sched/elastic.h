@@ -58,9 +58,9 @@ void elastic_withdraw(struct runtime *rt);
 
 enum elastic_rest { REST_WOKEN, REST_AGAIN, REST_RETIRED };
 
-/* Announced and asleep. REST_WOKEN: counts as searching. REST_AGAIN: not announced any more, nor searching. REST_RETIRED:
- * off duty for good, the thread shall end. The worker. */
-enum elastic_rest elastic_sleep(struct worker *w);
+/* Asleep, announced or off duty. REST_WOKEN: counts as searching. REST_AGAIN: not announced any more, nor searching.
+ * REST_RETIRED: off duty for good, the thread shall end. The worker. */
+enum elastic_rest elastic_sleep(struct worker *w, bool announced);
 /* A worker with nothing to do, not searching, goes off duty if it is a surplus, and sleeps. REST_AGAIN: it is not. */
 enum elastic_rest elastic_step_down(struct worker *w);
 /* First thing of a thread that was started for a seat: takes its place. False: no memory, the thread shall end. */

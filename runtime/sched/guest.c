@@ -43,6 +43,7 @@ bool guest_run(struct runtime *rt, weir_task *t)
     worker_run_stolen(w, t);
     while ((t = deque_pop(&w->dq)) != NULL)
         worker_run_chain(w, t);
+    io_flush(w);
     worker_set_self(host);
     rcu_flush();
     if (host == NULL)

@@ -9,12 +9,15 @@
 #include <errno.h>
 
 #include "os/os.h"
+#include "os/poller.h"
 
 #define TOKEN_SEARCH UINT32_C(1) /* claimed from `asleep`: counts as searching */
 #define TOKEN_WAIT UINT32_C(2)   /* look at what you wait for */
 #define TOKEN_NUDGE UINT32_C(4)  /* reckon the deadline of your sleep anew */
 #define MARK_UNTIMED UINT32_C(8) /* the sleeper has no deadline: a nudge must wake it */
 #define MARK_ABSENT UINT32_C(16) /* the seat has no thread */
+#define TOKENS_OF_SLEEP (TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE)
+#define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
 #define TOKEN_ROUSE UINT32_C(64) /* look whether you are the keeper, and until when */
 #define MARK_SETTLED UINT32_C(32) /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
 
@@ -34,6 +37,7 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
     idle->all = workers + guests;
     idle->searchers = workers > 1 ? workers / 2 : 1;
     idle->bring = NULL;
+    idle->ring = NULL;
 }
 
 /* Clears a worker's bit; true if this call cleared it. */
@@ -41,6 +45,15 @@ static bool claim(weir_atomic_u64 *map, uint32_t id)
 {
     /* relaxed: one claimer per announcement, which the word alone decides; the token carries the order [PK2] */
     return (atom_and(&map[id / 64], ~bit_of(id), memory_order_relaxed) & bit_of(id)) != 0;
+}
+
+/* The token word was `old` before a token was added. */
+static void wake_thread(struct idle *idle, struct parking *p, uint32_t old)
+{
+    if (UNLIKELY(old & MARK_POLLING))
+        idle->ring(idle);
+    else
+        os_futex_wake(&p->token, 1);
 }
 
 /* False: the seat has no thread, and none could be started. */
@@ -52,7 +65,7 @@ static bool hand_token(struct idle *idle, uint32_t id, uint32_t token)
     if (UNLIKELY(old & MARK_ABSENT))
         return idle->bring(idle, id);
     if ((old & token) == 0)
-        os_futex_wake(&p->token, 1);
+        wake_thread(idle, p, old);
     return true;
 }
 
@@ -294,6 +307,38 @@ enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadli
     }
 }
 
+enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *poller, uint64_t deadline)
+{
+    weir_atomic_u32 *token = &idle->parking[id]->token;
+    /* relaxed: the mark and a token meet on one word, and one of the two sees the other */
+    uint32_t now = atom_or(token, MARK_POLLING, memory_order_relaxed);
+    bool news = (now & TOKENS_OF_SLEEP) == 0 && poller_wait(poller, deadline);
+    /* [PK2] [TM6] acquire: pairs with hand_token() and idle_rouse(). */
+    now = atom_and(token, ~(TOKENS_OF_SLEEP | MARK_UNTIMED | MARK_POLLING), memory_order_acquire);
+    if (now & (TOKEN_SEARCH | TOKEN_NUDGE))
+        return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
+    if (now & TOKEN_ROUSE)
+        return SLEPT_ROUSED;
+    return news ? SLEPT_NEWS : SLEPT_TIMEOUT;
+}
+
+uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but)
+{
+    uint32_t absent = IDLE_NOBODY;
+    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
+        uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: the caller has fenced */
+        for (; map != 0; map &= map - 1) {
+            uint32_t id = i * 64 + (uint32_t)__builtin_ctzll(map);
+            if (id == but)
+                continue;
+            if (!idle_is_absent(idle, id))
+                return id;
+            absent = id;
+        }
+    }
+    return absent;
+}
+
 bool idle_begin_untimed(struct idle *idle, uint32_t id)
 {
     /* relaxed: the mark and the nudge meet on one word, and one of the two sees the other */
@@ -304,8 +349,9 @@ void idle_nudge(struct idle *idle, uint32_t id)
 {
     struct parking *p = idle->parking[id];
     /* relaxed: as in idle_begin_untimed(); what the sleeper then reads are words that it changes by RMWs */
-    if (atom_or(&p->token, TOKEN_NUDGE, memory_order_relaxed) & MARK_UNTIMED)
-        os_futex_wake(&p->token, 1);
+    uint32_t old = atom_or(&p->token, TOKEN_NUDGE, memory_order_relaxed);
+    if (old & (MARK_UNTIMED | MARK_POLLING))
+        wake_thread(idle, p, old);
 }
 
 bool idle_withdraw(struct idle *idle, uint32_t id)
@@ -410,8 +456,9 @@ void idle_rouse(struct idle *idle, uint32_t id)
 {
     struct parking *p = idle->parking[id];
     /* [TM6] release: what the sleeper is to look at; pairs with idle_sleep_until(). */
-    if ((atom_or(&p->token, TOKEN_ROUSE, memory_order_release) & TOKEN_ROUSE) == 0)
-        os_futex_wake(&p->token, 1);
+    uint32_t old = atom_or(&p->token, TOKEN_ROUSE, memory_order_release);
+    if ((old & TOKEN_ROUSE) == 0)
+        wake_thread(idle, p, old);
 }
 
 uint32_t idle_any_asleep(const struct idle *idle)

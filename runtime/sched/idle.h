@@ -53,8 +53,11 @@ struct idle {
     uint32_t searchers;        /* at most so many search */
     /* Starts the thread of an absent seat that was claimed; false: it can't. NULL where no seat is ever absent. */
     bool (*bring)(struct idle *idle, uint32_t id);
+    /* Wakes who sleeps in the poller (io.h). NULL where nobody ever does. */
+    void (*ring)(struct idle *idle);
 };
 
+struct poller;
 /*
  * The keeper's word (timers.h). Who wakes somebody leaves the keeper for last.
  *
@@ -131,10 +134,14 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving);
 
 /* --- seats whose workers come and go (elastic.c) --- */
 
-enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT };
+enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS };
 
 /* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. Otherwise the announcement, if any, stands. */
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
+/* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
+enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;
+/* Some sleeper other than `but`, one that has a thread if there is such, or IDLE_NOBODY: a hint. */
+uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but);
 /* From now on sleeper `id` has no deadline and must be nudged. False: it was nudged just now. */
 bool idle_begin_untimed(struct idle *idle, uint32_t id) MUST_USE;
 /* Makes sleeper `id` reckon its deadline anew, if it has none. */

@@ -116,14 +116,21 @@ static inline uint32_t batch_size(struct worker *w)
     return most < RING_CHAIN ? (uint32_t)most : RING_CHAIN;
 }
 
-/* Puts all but the first of what was taken on the own deque. */
-static weir_task *keep_rest(struct worker *w, weir_task **batch, uint32_t n)
+void worker_begin_taken(struct worker *w)
 {
-    if (n > 1 && !w->has_taken) {
+    if (!w->has_taken) {
         w->has_taken = true;
         w->taken_base = deque_position(&w->dq);
     }
     w->lineage = NULL; /* what comes onto the deque now has nothing to do with what is there */
+}
+
+/* Puts all but the first of what was taken on the own deque. */
+static weir_task *keep_rest(struct worker *w, weir_task **batch, uint32_t n)
+{
+    if (n > 1)
+        worker_begin_taken(w);
+    w->lineage = NULL;
     for (uint32_t k = n - 1; k > 0; k--) /* the oldest ends on the bottom and runs next */
         weir_push(worker_public(w), batch[k]);
     return batch[0];

@@ -63,6 +63,7 @@ static void runtime_free(struct runtime *rt)
 {
     for (uint32_t i = 0; rt->records != NULL && i < all_workers(rt); i++)
         worker_free(&rt->records[i]);
+    io_destroy(rt);
     intake_destroy(rt);
     timers_destroy(rt);
     os_free(rt->domain_of_cpu, rt->cpus * sizeof(*rt->domain_of_cpu));
@@ -192,6 +193,7 @@ static int build(struct runtime *rt, const struct topology *topology)
     if (r != 0)
         return r;
     idle_init(&rt->idle, rt->parking, rt->seats, rt->guests);
+    io_init(rt);
     elastic_init(rt, rt->config.workers);
     governor_init(rt);
     return 0;

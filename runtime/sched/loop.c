@@ -187,7 +187,7 @@ static weir_task *next_task(struct worker *w, bool *fresh)
         if (rest != REST_AGAIN)
             return rest == REST_WOKEN ? worker_search_woken(w) : NULL;
     }
-    t = worker_take_injected(w);
+    t = worker_take_outside(w);
     return t != NULL ? t : worker_search(w);
 }
 
@@ -196,10 +196,18 @@ static weir_task *next_task(struct worker *w, bool *fresh)
 static weir_task *let_injected_first(struct worker *w, weir_task *t)
 {
     if (w->lineage != NULL && (t != NULL || deque_has_any(&w->dq))) {
+        io_flush(w);
         w->ticks = 0;
         return t;
     }
     weir_task *injected = worker_take_ahead(w);
+    if (injected == NULL || w->io.turn) { /* completions don't wait for the injector to run dry */
+        weir_task *ready = io_take(w);
+        if (injected != NULL && ready != NULL)
+            weir_push(worker_public(w), injected);
+        injected = ready != NULL ? ready : injected;
+    }
+    w->io.turn = !w->io.turn;
     if (injected == NULL)
         return t;
     if (t != NULL)

@@ -19,7 +19,7 @@ static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
     rcu_online(); /* no task runs from here to offline */
     for (unsigned i = 0; t == NULL && i < rounds; i++) {
         if (i > 0) {
-            if (worker_sees_injected(w))
+            if (worker_sees_injected(w) || io_has_news(w->rt))
                 break;
             worker_pause(w->rt, &relaxes);
         }
@@ -31,13 +31,14 @@ static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
 
 static weir_task *look(struct worker *w, unsigned rounds, bool force)
 {
-    weir_task *t = worker_take_injected(w);
+    weir_task *t = worker_take_outside(w);
     return t != NULL ? t : sweep(w, rounds, force);
 }
 
 /* Leaves the search with a task; passes the duty on if this was the last searcher (P3). */
 static weir_task *leave_with(struct worker *w, weir_task *t)
 {
+    io_leave(w);
     if (idle_end_search(&w->rt->idle)) {
         if (steal_anything_left(w->rt))
             atom_count(&w->counters.wakes, idle_wake_one(&w->rt->idle));
@@ -90,7 +91,7 @@ static void end_if_dry(struct runtime *rt)
     if (!nothing_can_come(rt))
         return;
     /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
-    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt))) /* one may have been started since */
+    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt) || !io_is_quiet(rt))) /* begun since */
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [EL5] [PK4] forbids: a worker parks, or steps down, without seeing the phase while its announcement, or its seat
@@ -122,6 +123,7 @@ static weir_task *search(struct worker *w, bool searching)
         }
         slab_collect(&w->slab);
         deque_shrink(&w->dq);
+        io_flush(w);
         rcu_flush(); /* before the announcement: a waker must not wait for a grace period */
         idle_announce(&rt->idle, w->id, searching);
         t = last_look(w);
@@ -137,7 +139,7 @@ static weir_task *search(struct worker *w, bool searching)
         runtime_check_rest(rt);
         atom_count(&w->counters.parks, 1);
         PROBE1(park, w->id);
-        enum elastic_rest rest = elastic_sleep(w);
+        enum elastic_rest rest = elastic_sleep(w, true);
         PROBE1(unpark, w->id);
         if (rest == REST_RETIRED)
             return NULL;

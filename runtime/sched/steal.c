@@ -148,7 +148,7 @@ weir_task *steal_any_descendant(struct worker *w, void *key)
 
 bool steal_anything_left(struct runtime *rt)
 {
-    bool any = !intake_is_empty(rt) || timers_due(rt);
+    bool any = io_tasks_wait(&rt->io) || !intake_is_empty(rt) || timers_due(rt);
     if (any)
         return true;
     rcu_online();

@@ -348,11 +348,6 @@ uint64_t timers_keep(struct worker *w)
     }
 }
 
-enum idle_slept timers_sleep(struct worker *w, uint64_t deadline)
-{
-    return idle_sleep_until(&w->rt->idle, w->id, deadline);
-}
-
 void timers_resign(struct worker *w)
 {
     if (timers_in_use(&w->rt->timers))

@@ -92,8 +92,6 @@ bool timers_want_keeper(const struct runtime *rt);
 
 /* Worker, announced, about to sleep: becomes or stays the keeper if nobody else is. Until when it may sleep, in ns. */
 uint64_t timers_keep(struct worker *w);
-/* Worker: sleeps as idle_sleep_until(); as the keeper, in the place where the runtime waits for what comes from outside. */
-enum idle_slept timers_sleep(struct worker *w, uint64_t deadline);
 /* Worker that has woken up: is the keeper no more. It calls timers_hand_on() before it runs a task. */
 void timers_resign(struct worker *w);
 /* There may be no keeper, and some worker has something else to do: if a timer is pending, a sleeper is appointed. */

@@ -20,6 +20,7 @@
 #include "sched/elastic.h"
 #include "sched/governor.h"
 #include "sched/idle.h"
+#include "sched/io.h"
 #include "sched/rest.h"
 #include "sched/room.h"
 #include "sched/table.h"
@@ -67,6 +68,7 @@ struct worker {
     bool retiring;           /* its thread leaves the seat */
     weir_atomic_u32 thread_state; /* enum thread_state */
     struct os_thread thread;
+    struct io_worker io;
     struct slab slab;
     weir_task *pinned; /* taken from `sent`, oldest first */
     /* Tasks sent to this worker: others push, the worker takes. Only of workers that never leave. */
@@ -110,6 +112,7 @@ struct runtime {
     struct governor governor;
     struct room room[INJECTOR_LANES]; /* submitters wait here for a lane */
     struct admission admission;
+    struct io io;
     struct rest rest;        /* who is told when all workers sleep */
     struct timers timers;
     weir_atomic_u64 rejected;
@@ -169,7 +172,7 @@ weir_task *steal_sweep(struct worker *w, bool force);
 weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key);
 /* steal.c: the same at each worker and guest that serves `key`. */
 weir_task *steal_any_descendant(struct worker *w, void *key);
-/* steal.c: whether any deque or the injector holds a task, private parts included. */
+/* steal.c: whether a task waits on any deque, private parts included, in the injector, or completed by an operation. */
 bool steal_anything_left(struct runtime *rt);
 /* steal.c: makes the next push of each worker and guest (that serves `key`) go slow; a heavy fence. Behind a full one. */
 void steal_poison_all(struct runtime *rt);
@@ -193,6 +196,8 @@ void block_enter(struct worker *w);
 void block_leave(struct worker *w);
 /* intake.c: takes tasks from the inbox or an injector: returns one, puts more on the own deque; NULL: nothing there. */
 weir_task *worker_take_injected(struct worker *w);
+/* intake.c: tasks from outside, more than one, are about to be pushed on the own deque. */
+void worker_begin_taken(struct worker *w);
 /* intake.c: the same, now and then ahead of own work: outside work that lies beneath it has its turn, too. */
 weir_task *worker_take_ahead(struct worker *w);
 /* intake.c: whether there is outside work that the worker may take. Not false beside work from before a full fence. */

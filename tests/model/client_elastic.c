@@ -197,7 +197,7 @@ static void counts(uint32_t id)
     struct worker *w = rig_worker(rt, id);
     idle_announce(&rt->idle, id, false);
     runtime_check_rest(rt);
-    if (elastic_sleep(w) == REST_WOKEN)
+    if (elastic_sleep(w, true) == REST_WOKEN)
         MODEL_ASSERT(worker_search_woken(w) == NULL);
     rig_worker_end();
 }
@@ -210,7 +210,7 @@ static void sleeps_and_leaves(void)
 {
     struct worker *w = rig_worker(rt, 1);
     idle_announce(&rt->idle, 1, false);
-    if (elastic_sleep(w) == REST_WOKEN)
+    if (elastic_sleep(w, true) == REST_WOKEN)
         MODEL_ASSERT(worker_search_woken(w) == NULL);
     rig_worker_end();
 }
