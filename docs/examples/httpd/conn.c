@@ -4,8 +4,8 @@
  *
  * Each step runs on some worker with buffers of its stack, does what can be done without waiting, and starts exactly
  * one wait, of which the next step is the continuation: until the client sends, until it takes more, or until a time.
- * Only what a step leaves over, half a request or half an answer, is kept in memory meanwhile; an idle connection is its
- * record and nothing else.
+ * Only what a step leaves over, half a request or half an answer, is kept in memory meanwhile; an idle connection is
+ * its record and nothing else.
  *
  * Threads: a connection's steps run one after the other, each on any worker.
  * Invariants: a step that has started a wait doesn't touch the connection again, which may already be gone. Whoever

@@ -10,8 +10,6 @@
 
 #include "parser.h"
 
-#include <weir/io.h>
-#include <weir/time.h>
 #include <weir/weir.h>
 
 #include <stdatomic.h>
