@@ -15,6 +15,8 @@
 #define POOL 24u         /* workers of a pool whose requests wait */
 #define POOL_DOUBLED 48u
 #define POOL_LARGE 256u
+#define IN_FLIGHT 4096u       /* suspended requests at once */
+#define IN_FLIGHT_SMALL 512u  /* 6 KiB each in 6 MB, with room; at 300,000/s and 1 ms each 320 wait at a time */
 #define BURN_BEFORE 600u /* iterations, 1.65 ns each on the machine of the first measurements: 1 us */
 #define BURN_AFTER 2400u /* 4 us */
 #define BURN_LONG 29700u /* 49 us */
@@ -107,6 +109,14 @@ static void add_pools(struct entrant *list, unsigned *n, unsigned workers, unsig
     add(list, n, workers < max_workers ? "weir-elastic" : "weir", "requests-c", ROLE_WEIR, workers, max_workers);
 }
 
+/* As many workers as CPUs; a request that waits holds none. */
+static void add_suspended(struct entrant *list, unsigned *n, unsigned in_flight)
+{
+    unsigned cpus = weir_usable_cpus();
+    add(list, n, "weir-suspend", "requests-c", ROLE_WEIR, cpus, cpus);
+    list[*n - 1].queue = in_flight;
+}
+
 static void enter_cpu(const struct workload *w, struct entrant *list, unsigned *n)
 {
     unsigned cpus = weir_usable_cpus();
@@ -117,28 +127,36 @@ static void enter_cpu(const struct workload *w, struct entrant *list, unsigned *
     add(list, n, "weir", "requests-c", ROLE_WEIR, cpus, cpus);
 }
 
-static void enter_io(const struct workload *w, struct entrant *list, unsigned *n)
+static void add_waiting(struct entrant *list, unsigned *n)
 {
-    (void)w;
     add_naive(list, n);
     add_pools(list, n, POOL, POOL);
     add(list, n, "weir-elastic", "requests-c", ROLE_WEIR, POOL, POOL_DOUBLED);
     add(list, n, "weir-block", "requests-c", ROLE_WEIR, POOL, POOL);
 }
 
+static void enter_io(const struct workload *w, struct entrant *list, unsigned *n)
+{
+    (void)w;
+    add_waiting(list, n);
+    add_suspended(list, n, IN_FLIGHT);
+}
+
 static void enter_burst_io(const struct workload *w, struct entrant *list, unsigned *n)
 {
     unsigned cpus = weir_usable_cpus();
     add(list, n, "floor", "requests-c", ROLE_FLOOR, cpus, cpus);
-    enter_io(w, list, n);
+    (void)w;
+    add_waiting(list, n);
     add_pools(list, n, POOL_LARGE, POOL_LARGE);
+    add_suspended(list, n, IN_FLIGHT_SMALL);
 }
 
-/* Nobody who has a number of workers holds that many requests at once. */
+/* Nobody whose requests hold a worker while they wait has that many at once. */
 static void enter_concurrent(const struct workload *w, struct entrant *list, unsigned *n)
 {
-    (void)w;
     add_naive(list, n);
+    add_suspended(list, n, w->count);
 }
 
 static void enter_scale(const struct workload *w, struct entrant *list, unsigned *n)
@@ -149,6 +167,7 @@ static void enter_scale(const struct workload *w, struct entrant *list, unsigned
     add_pools(list, n, POOL_DOUBLED, POOL_DOUBLED);
     add_pools(list, n, POOL, POOL_DOUBLED);
     add(list, n, "weir-block", "requests-c", ROLE_WEIR, POOL, POOL);
+    add_suspended(list, n, IN_FLIGHT);
 }
 
 const struct workload workloads[] = {
