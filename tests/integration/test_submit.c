@@ -137,6 +137,28 @@ Test(submit, submit_with_a_deadline_gives_up_then_and_not_before)
     cr_assert_eq(get(&ran), 3);
 }
 
+Test(submit, deadline_in_the_past_is_refused_at_once_when_full_and_changes_nothing)
+{
+    weir_runtime *rt = start_full(1, 0, &holder, fillers);
+    weir_task *batch[] = {&extra[0], &extra[1]};
+    size_t accepted = 77;
+    weir_task_init(&extra[0], count_one);
+    weir_task_init(&extra[1], count_one);
+    weir_task before = extra[0];
+    for (uint64_t past = 0; past <= 1; past++) {
+        cr_assert_eq(weir_submit(rt, &extra[0], WEIR_BLOCK_UNTIL, past), -ETIMEDOUT);
+        cr_assert_eq(weir_submit_batch(rt, batch, 2, WEIR_BLOCK_UNTIL, past, &accepted), -ETIMEDOUT);
+        cr_assert_eq(accepted, 0);
+    }
+    cr_assert_eq(weir_submit(rt, &extra[0], WEIR_BLOCK_UNTIL, weir_now() - 1), -ETIMEDOUT);
+    extra[0].stamp = before.stamp; /* the runtime's, whatever it holds */
+    cr_assert_eq(memcmp(&before, &extra[0], sizeof before), 0);
+    cr_assert_eq(weir_submit_lane(rt, &extra[0], WEIR_LANE_LOW, WEIR_BLOCK_UNTIL, 0), 0, "another lane has room");
+    set(&gate, 1);
+    stop(rt);
+    cr_assert_eq(get(&ran), 3);
+}
+
 static pthread_t runner;
 static weir_atomic_u32 ran_here;
 
