@@ -3,8 +3,8 @@
  * handle.c - the table of runtimes of this process, and who is inside of them.
  *
  * A thread is inside by a mark in a record of its own, the visitor, which it writes without a locked operation; the
- * closer reads all of them behind a heavy fence. Who has no visitor (VISITORS_MAX threads do, where the asymmetric fence
- * is there), or is inside of something already, is counted instead.
+ * closer reads all of them behind a heavy fence. Who has no visitor (VISITORS_MAX threads have one, if the asymmetric
+ * fence is there), or is inside of something already, is counted instead.
  *
  * Threads: as handle.h; a visitor's `nested` belongs to its thread. Invariants: see handle.h. Calls of a thread are
  * nested: the one by mark, if any, lies beneath all that were counted since.
@@ -64,8 +64,8 @@ static NOINLINE struct visitor *visitor_claim(void)
         uint32_t no = 0;
         if (atom_load(&v->taken, memory_order_relaxed) != 0) /* relaxed: a hint */
             continue;
-        /* [HA8] acquire: the record as the last thread left it; pairs with visitor_release(). */
-        if (!atom_cas(&v->taken, &no, 1u, memory_order_acquire, memory_order_relaxed))
+        /* [HA8] acquire: the record as its last thread left it; pairs with visitor_release(). Weak: another will do. */
+        if (!atom_cas_weak(&v->taken, &no, 1u, memory_order_acquire, memory_order_relaxed))
             continue;
         if (!os_at_thread_exit(visitor_release, v)) {
             visitor_release(v);

@@ -548,6 +548,42 @@ Test(submit, call_that_was_not_begun_is_cancelled_by_a_discarding_stop)
 
 /* --- many submitters ------------------------------------------------------------------------------------------ */
 
+#define CROWD 300u /* more threads than handle.c has records of visitors */
+
+static weir_runtime *crowded;
+static weir_atomic_u32 arrived;
+
+/* Inside while all others are, and once more after that. */
+static void *submit_in_a_crowd(void *own)
+{
+    weir_task *t = own;
+    for (unsigned i = 0; i < 2; i++) {
+        weir_task_init(&t[i], count_one);
+        cr_assert_eq(weir_submit(crowded, &t[i], WEIR_BLOCK, 0), 0);
+        add(&arrived, 1);
+        cr_assert(reaches(&arrived, CROWD));
+    }
+    return NULL;
+}
+
+Test(submit, more_threads_than_have_records_submit_and_leave_them_to_others)
+{
+    static weir_task tasks[CROWD][2];
+    for (unsigned round = 1; round <= 2; round++) {
+        pthread_t thread[CROWD];
+        crowded = start(2);
+        set(&arrived, 0);
+        set(&ran, 0);
+        for (unsigned i = 0; i < CROWD; i++)
+            cr_assert_eq(pthread_create(&thread[i], NULL, submit_in_a_crowd, tasks[i]), 0);
+        for (unsigned i = 0; i < CROWD; i++)
+            cr_assert_eq(pthread_join(thread[i], NULL), 0);
+        stop(crowded);
+        cr_assert_eq(get(&ran), 2 * CROWD);
+        cr_assert_eq(weir_submit(crowded, &tasks[0][0], WEIR_TRY, 0), -ESHUTDOWN);
+    }
+}
+
 Test(submit, many_submitters_through_an_injector_of_one_lose_nothing)
 {
     static struct submitter s[8];
