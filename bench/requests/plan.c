@@ -3,8 +3,9 @@
  * bench/requests/plan.c - the workloads, and who takes part in each with how many workers.
  *
  * Threads: main thread only.
- * Invariants: a pool's queue holds QUEUE_PER_WORKER requests per worker, whoever's pool it is. What needs a CPU and
- * nothing else is served by few workers, what waits by 24, or by 24 to 48: the article's numbers.
+ * Invariants: a pool's queue holds as many requests per worker, whoever's pool it is: 64 where the submitter sleeps while
+ * it is full (docs/queue-capacity.md), the article's 10 where requests are rejected. What needs a CPU and nothing else is
+ * served by few workers, what waits by 24, or by 24 to 48: the article's numbers.
  */
 #include "plan.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #define QUEUE_PER_WORKER 10u
+#define QUEUE_PER_WORKER_BLOCK 64u
 #define POOL 24u         /* workers of a pool whose requests wait */
 #define POOL_DOUBLED 48u
 #define POOL_LARGE 256u
@@ -91,8 +93,7 @@ static void add(struct entrant *list, unsigned *n, const char *name, const char 
     struct entrant *e = &list[(*n)++];
     memset(e, 0, sizeof *e);
     *e = (struct entrant){.name = name, .program = program, .role = role, .peer = role != ROLE_WEIR &&
-                          role != ROLE_FLOOR, .workers = workers, .max_workers = max_workers,
-                          .queue = max_workers * QUEUE_PER_WORKER};
+                          role != ROLE_FLOOR, .workers = workers, .max_workers = max_workers};
 }
 
 static void add_naive(struct entrant *list, unsigned *n)
@@ -168,6 +169,13 @@ static void enter_scale(const struct workload *w, struct entrant *list, unsigned
     add_pools(list, n, POOL, POOL_DOUBLED);
     add(list, n, "weir-block", "requests-c", ROLE_WEIR, POOL, POOL);
     add_suspended(list, n, IN_FLIGHT);
+}
+
+void plan_enter(const struct workload *w, struct entrant *list, unsigned *n)
+{
+    w->enter(w, list, n);
+    for (unsigned i = 0; i < *n; i++)
+        list[i].queue = list[i].max_workers * (w->block ? QUEUE_PER_WORKER_BLOCK : QUEUE_PER_WORKER);
 }
 
 const struct workload workloads[] = {
