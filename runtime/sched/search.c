@@ -90,7 +90,7 @@ static void end_if_dry(struct runtime *rt)
     if (!nothing_can_come(rt))
         return;
     /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
-    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt))) /* one may have been started since */
+    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt))) /* one may be new */
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [EL5] [PK4] forbids: a worker parks, or steps down, without seeing the phase while its announcement, or its seat
