@@ -229,16 +229,28 @@ static void cancel_all(struct io *io, struct poller *p)
 }
 
 /* What is ready is the taker's, or for anybody. */
+static void hand_out(struct io *io, struct io_ready *taker)
+{
+    weir_task *first = io->ready.first;
+    if (taker->one) {
+        if (taker->first == NULL) {
+            io->ready.first = *link_of(first);
+            append(taker, first);
+        }
+        return;
+    }
+    if (taker->first == NULL)
+        taker->first = first;
+    else
+        *link_of(taker->last) = first;
+    taker->last = io->ready.last;
+    io->ready.first = NULL;
+}
+
 static void settle(struct io *io, struct io_ready *taker)
 {
-    if (taker != NULL && io->ready.first != NULL) {
-        if (taker->first == NULL)
-            taker->first = io->ready.first;
-        else
-            *link_of(taker->last) = io->ready.first;
-        taker->last = io->ready.last;
-        io->ready.first = NULL;
-    }
+    if (taker != NULL && io->ready.first != NULL)
+        hand_out(io, taker);
     /* relaxed, both: who must see it is told after a fence (IO-E) */
     atom_store(&io->news, io->ready.first != NULL, memory_order_relaxed);
     if (io->ready.first == NULL && io->over != 0) {
@@ -361,8 +373,10 @@ bool io_has_news(const struct runtime *rt)
 
 static NOINLINE weir_task *take(struct worker *w)
 {
-    struct io_ready taken = {NULL, NULL};
+    struct io_ready taken = {.one = deque_has_any(&w->dq)};
     (void)visit(w, &taken, false);
+    if (taken.one)
+        tell(w);
     return taken.first != NULL ? push_all_but_first(w, taken.first) : NULL;
 }
 

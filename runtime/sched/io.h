@@ -53,6 +53,7 @@ struct worker;
 /* Tasks made ready, oldest first, linked by their stamps. */
 struct io_ready {
     weir_task *first, *last;
+    bool one; /* a taker's: only the oldest, the others wait where they are */
 };
 
 /* Of a runtime. */
@@ -87,8 +88,9 @@ int io_start(struct worker *w, weir_io *op) MUST_USE;
 int io_cancel(struct worker *w, weir_io *op);
 /* Hands over what the worker has gathered, in a runtime that has a poller. */
 void io_flush(struct worker *w);
-/* The same, and takes what is completed, onto a deque that is empty or of no lineage: returns the oldest task that is ready,
- * the others are pushed; NULL: none. */
+/* The same, and takes what is completed, onto a deque that is empty or of no lineage: returns the oldest task that is ready;
+ * the others are pushed if the deque is empty, else they wait for their turn, so that what came before is not buried under
+ * what comes after. NULL: none. */
 weir_task *io_take(struct worker *w);
 /* The same for all work from outside: this, the inbox, the injectors, in turns. */
 weir_task *worker_take_outside(struct worker *w);
