@@ -175,9 +175,9 @@ static uint16_t read_request_line(struct http_parser *p, const char *line, size_
 
 /* --- field lines -------------------------------------------------------------------------------------------------- */
 
-static int find_field(const char *name, size_t length)
+static unsigned find_field(const char *name, size_t length)
 {
-    for (int i = 0; i < KNOWN_FIELDS; i++)
+    for (unsigned i = 0; i < KNOWN_FIELDS; i++)
         if (known[i].length == length && strncasecmp(known[i].name, name, length) == 0)
             return i;
     return KNOWN_FIELDS;
@@ -217,14 +217,14 @@ static uint16_t read_transfer_encoding(const struct http_parser *p, const char *
 }
 
 /* A field of which there can be one only came again. */
-static uint16_t repeated(struct http_parser *p, int field)
+static uint16_t repeated(struct http_parser *p, unsigned field)
 {
     if (field < HTTP_FIELDS_KEPT)
         p->field[field].length = 0; /* a condition that is not clear is none */
     return field < HTTP_FIELDS_KEPT || field == CONNECTION ? 0 : STATUS_BAD_REQUEST;
 }
 
-static uint16_t read_known(struct http_parser *p, int field, const char *value, size_t length)
+static uint16_t read_known(struct http_parser *p, unsigned field, const char *value, size_t length)
 {
     switch (field) {
     case CONNECTION:
@@ -258,10 +258,10 @@ static uint16_t read_field_line(struct http_parser *p, const struct http_limits 
         value++;
     while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    int field = find_field(line, name);
+    unsigned field = find_field(line, name);
     if (field == KNOWN_FIELDS)
         return 0;
-    bool again = (p->seen >> field & 1u) != 0;
+    bool again = ((unsigned)p->seen >> field & 1u) != 0;
     p->seen = (uint16_t)(p->seen | 1u << field);
     if (again && repeated(p, field) != 0)
         return STATUS_BAD_REQUEST;
@@ -275,7 +275,7 @@ static uint16_t read_field_line(struct http_parser *p, const struct http_limits 
 
 static bool has(const struct http_parser *p, enum known_field field)
 {
-    return (p->seen >> field & 1u) != 0;
+    return ((unsigned)p->seen >> field & 1u) != 0;
 }
 
 /* What no single line shows. */
