@@ -158,6 +158,67 @@ static void start_and_submit_leaf(void)
     rig_end(rt);
 }
 
+/* --- the steps alone ------------------------------------------------------------------------------------------------ */
+
+/* Both are announced; worker 0 is the keeper, and has just woken up. */
+static void setup_keeper_awake(void)
+{
+    create(2);
+    MODEL_ASSERT(alarm_start(NULL, 1, FAR) == 0);
+    idle_announce(&rt->idle, 0, false);
+    idle_announce(&rt->idle, 1, false);
+    MODEL_ASSERT(idle_keep(&rt->idle, 0, FAR));
+}
+
+/* It finds work that lasts until the timer has fired. */
+static void keeper_leaves(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(idle_try_retract(&rt->idle, 0));
+    timers_resign(w);
+    timers_hand_on(rt);
+    rig_job_await(&alarm[0]->job);
+    rig_worker_end();
+}
+
+/* Announced, and asleep until it has fired a timer. */
+static void fires(uint32_t id)
+{
+    struct worker *w = rig_worker(rt, id);
+    weir_task *t;
+    MODEL_ASSERT(elastic_sleep(w) == REST_WOKEN);
+    while (timers_take(w, &t, 1) == 0) /* its starter may still hold the lock */
+        os_relax();
+    worker_run_chain(w, t);
+    rig_worker_end();
+}
+
+static void fires1(void) { fires(1); }
+
+/* Worker 1 is announced; it goes to sleep while worker 0 puts it off duty. */
+static void setup_dismissal(void)
+{
+    create(2);
+    MODEL_ASSERT(alarm_start(NULL, 0, NEAR) == 0);
+    idle_announce(&rt->idle, 1, false);
+}
+
+static void dismisser(void)
+{
+    MODEL_ASSERT(idle_withdraw(&rt->idle, 1));
+    timers_dismiss(rt, 1);
+    idle_announce(&rt->idle, 0, false);
+    fires(0);
+    (void)idle_wake_seat(&rt->idle, 1);
+}
+
+static void dismissed(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    MODEL_ASSERT(elastic_sleep(w) == REST_WOKEN);
+    rig_worker_end();
+}
+
 /* --- workers that come and go --------------------------------------------------------------------------------------- */
 
 static void setup_spare(void)
@@ -348,6 +409,8 @@ static const struct model_client clients[] = {
     CLIENT("start_by_a_worker_against_park", 0, setup_two, check_ran, parker0_1, start_then_leaf),
     CLIENT("earlier_start_against_park", 1, setup_far, check_ran, parker0_1, start_near),
     RANDOM("earlier_start_against_two_who_park", 2, setup_far, check_ran, parker0_9, start_near_and_end, parker1_9),
+    CLIENT("keeper_leaves_against_start", 0, setup_keeper_awake, check_ran, keeper_leaves, fires1, start_near),
+    CLIENT("dismissal_against_sleep", 0, setup_dismissal, check_ran, dismisser, dismissed),
     RANDOM("task_of_a_timer_that_lasts", 0, setup_lasting, check, parker0_1, parker1_1),
     RANDOM("leaf_before_a_start", 0, setup_two, check, parker0_9, submit_leaf_and_start, parker1_9),
     RANDOM("leaf_behind_a_start", 0, setup_two, check, parker0_9, start_and_submit_leaf, parker1_9),
