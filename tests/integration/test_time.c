@@ -453,6 +453,24 @@ Test(timers, a_cancelled_record_is_the_callers)
     cr_assert_eq(get(&wrong), 0);
 }
 
+/* Who starts a record again as soon as that is accepted has it from who fired it, whatever its task is doing. */
+Test(timers, a_fired_record_can_be_started_again_at_once)
+{
+    weir_runtime *rt = start(2);
+    uint32_t accepted = 0;
+    for (int i = 0; i < 2002; i++)
+        prepare(&alarms[i], 0);
+    for (int i = 0; i < 2000; i++) {
+        int r;
+        while ((r = weir_runtime_after(rt, (uint64_t)(i % 4) * 10000, &alarms[0].timer, &alarms[i + 1].task)) == -EBUSY)
+            sched_yield();
+        cr_assert_eq(r, 0);
+        accepted++;
+    }
+    stop(rt);
+    cr_assert_eq(accepted, get(&ran));
+}
+
 /* --- stopping ----------------------------------------------------------------------------------------------------- */
 
 Test(timers, draining_waits_for_pending_timers)
