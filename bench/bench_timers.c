@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/bench_timers.c - timers: what starting, cancelling and firing one costs among a million, how late they are on an
- * idle runtime beside bare sleeps, and what an idle runtime with many of them uses.
+ * bench/bench_timers.c - timers: what starting, cancelling and firing one costs among a million, how late they are on
+ * an idle runtime beside bare sleeps, and what an idle runtime with many of them uses.
  *
- * Threads: see harness.h. Costs are taken on the only worker of a runtime, inside one task, so that nothing expires meanwhile.
- * Invariants: every timer that was started has run or was cancelled, or the program fails.
+ * Threads: see harness.h. Costs are taken on the only worker of a runtime, inside one task, so that nothing expires
+ * meanwhile. Invariants: every timer that was started has run or was cancelled, or the program fails.
  */
 #include "harness.h"
 
@@ -309,6 +309,6 @@ static void run(const struct bench_case *c, const struct bench_options *o)
 
 const struct bench_case bench_timers = {
     .name = "timers",
-    .what = "start and cancel among many pending, firing, lateness of 1 ms timers on an idle runtime, idle with 100,000",
+    .what = "start and cancel among many pending, firing, lateness of 1 ms timers when idle, idle with 100,000",
     .custom = run,
 };

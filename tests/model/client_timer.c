@@ -3,8 +3,8 @@
  * client_timer.c - timers: a start against workers that go to sleep, the keeper against all that takes it away, cancel
  * against firing, the end of a runtime.
  *
- * The clock stands still but for pauses, and jumps when everybody sleeps: a wake-up that is lost shows as a deadlock, or as
- * a task that runs only when a much later timer is due.
+ * The clock stands still but for pauses, and jumps when everybody sleeps: a wake-up that is lost shows as a deadlock,
+ * or as a task that runs only when a much later timer is due.
  *
  * Threads: client threads are workers, or outside threads.
  * Invariants: FAR is never reached while a timer that is due before it is pending.
@@ -158,7 +158,8 @@ static void start_and_submit_leaf(void)
     rig_end(rt);
 }
 
-/* --- the steps alone ------------------------------------------------------------------------------------------------ */
+/* --- the steps alone ------------------------------------------------------------------------------------------------
+ * */
 
 /* Both are announced; worker 0 is the keeper, and has just woken up. */
 static void setup_keeper_awake(void)
@@ -219,7 +220,8 @@ static void dismissed(void)
     rig_worker_end();
 }
 
-/* --- workers that come and go --------------------------------------------------------------------------------------- */
+/* --- workers that come and go ---------------------------------------------------------------------------------------
+ * */
 
 static void setup_spare(void)
 {
@@ -264,7 +266,8 @@ static void setup_surplus(void)
     rt->elastic.duty.min = 1;
     rt->elastic.retire_ns = 2 * FAR;
     model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
-    atom_store(&rt->elastic.duty.word, duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT, memory_order_relaxed);
+    uint64_t one_of_two_blocked = duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT;
+    atom_store(&rt->elastic.duty.word, one_of_two_blocked, memory_order_relaxed);
     MODEL_ASSERT(alarm_start(NULL, 0, NEAR) == 0);
 }
 
@@ -283,7 +286,8 @@ static void await_and_end(void)
     rig_end(rt);
 }
 
-/* --- cancelling ----------------------------------------------------------------------------------------------------- */
+/* --- cancelling -----------------------------------------------------------------------------------------------------
+ * */
 
 static void setup_due(void)
 {
@@ -348,7 +352,8 @@ static void start_again(void)
         os_relax();
 }
 
-/* --- the end -------------------------------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------------------------------
+ * */
 
 /* The runtime drains, and only a timer far away is left. */
 static void setup_draining(void)
@@ -388,6 +393,30 @@ static void start_against_stop(void)
         atom_store(&alarm[0]->job.ran, 1u, memory_order_relaxed);
 }
 
+static weir_atomic_u32 drained;
+
+static void close_wheels(void)
+{
+    timers_close(rt);
+}
+
+static void look_drained(void)
+{
+    atom_store(&drained, timers_drained(rt) ? 1u : 0u, memory_order_relaxed);
+}
+
+static void try_start(void)
+{
+    int r = alarm_start(NULL, 0, NEAR);
+    MODEL_ASSERT(r == 0 || r == -ESHUTDOWN);
+}
+
+static void check_drained(void)
+{
+    MODEL_ASSERT(atom_load(&drained, memory_order_relaxed) == 0 || !timers_is_pending(&alarm[0]->timer));
+    rig_drop(rt);
+}
+
 static void drain(void)
 {
     runtime_begin_stop(rt, WEIR_DRAIN);
@@ -399,10 +428,10 @@ static void check_ran(void)
     rig_drop(rt);
 }
 
-#define CLIENT(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, .leaks_ok = true, \
-                                             .preemptions = 3, .thread = {__VA_ARGS__}}
-#define RANDOM(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, .leaks_ok = true, \
-                                             .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
+#define CLIENT(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, \
+                                             .leaks_ok = true, .preemptions = 3, .thread = {__VA_ARGS__}}
+#define RANDOM(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, \
+                                             .leaks_ok = true, .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
     CLIENT("start_against_park", 0, setup_one, check_ran, parker0_1, start_now),
     CLIENT("start_ahead_against_park", 0, setup_one, check_ran, parker0_1, start_near),
@@ -423,6 +452,7 @@ static const struct model_client clients[] = {
     CLIENT("cancel_of_the_last_against_end", 1, setup_draining, check, dry0, cancel_last),
     RANDOM("cancel_of_the_last_against_two_who_end", 2, setup_draining, check, dry0, cancel_last, dry1),
     CLIENT("discard_against_park", 1, setup_draining, check, parker0_9, discard),
+    CLIENT("start_against_close", 0, setup_one, check_drained, try_start, close_wheels, look_drained),
     RANDOM("start_against_stop", 0, setup_one, check_ran, parker0_9, start_against_stop, drain),
 };
 

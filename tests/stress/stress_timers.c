@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * stress_timers.c - timers that outside threads and tasks start, cancel and start again, on runtimes of many shapes, with
- * tasks that last or block in between, stopped in either way at any moment.
+ * stress_timers.c - timers that outside threads and tasks start, cancel and start again, on runtimes of many shapes,
+ * with tasks that last or block in between, stopped in either way at any moment.
  *
- * In each round, what was started has fired, was cancelled, or was discarded by the stop, exactly once each; none fires early;
- * and where the round waits for its timers, none is later than HANG_LIMIT.
+ * In each round, what was started has fired, was cancelled, or was discarded by the stop, exactly once each; none fires
+ * early; and where the round waits for its timers, none is later than HANG_LIMIT.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -212,7 +212,8 @@ static void one_round(struct rng *rng)
         fail("the stop failed");
     for (uint32_t i = 0; !waits && i < STARTERS; i++)
         pthread_join(starters[i].thread, NULL);
-    if (started.v != ran.v + cancelled.v + last.total.tasks_discarded || (mode == WEIR_DRAIN && last.total.tasks_discarded != 0))
+    uint64_t discarded = last.total.tasks_discarded;
+    if (started.v != ran.v + cancelled.v + discarded || (mode == WEIR_DRAIN && discarded != 0))
         fail("lost or doubled");
     if (early.v != 0 && mode == WEIR_DRAIN)
         fail("early");
