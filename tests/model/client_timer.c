@@ -187,7 +187,7 @@ static void fires(uint32_t id)
 {
     struct worker *w = rig_worker(rt, id);
     weir_task *t;
-    MODEL_ASSERT(elastic_sleep(w) == REST_WOKEN);
+    MODEL_ASSERT(elastic_sleep(w, true) == REST_WOKEN);
     while (timers_take(w, &t, 1) == 0) /* its starter may still hold the lock */
         os_relax();
     worker_run_chain(w, t);
@@ -216,7 +216,7 @@ static void dismisser(void)
 static void dismissed(void)
 {
     struct worker *w = rig_worker(rt, 1);
-    MODEL_ASSERT(elastic_sleep(w) == REST_WOKEN);
+    MODEL_ASSERT(elastic_sleep(w, true) == REST_WOKEN);
     rig_worker_end();
 }
 
