@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT - waits: requests that wait three times each, as state machines in plain C.
  *
- * A request is a record with a state. Each of its steps starts one operation and returns; the next step finds the result.
- * Here it receives the name of a file over a socket, opens and reads the file, and sends its first bytes back. Whatever goes
- * wrong, wherever, the request ends in one place.
+ * A request is a record with a state. Each of its steps starts one operation and returns; the next step finds the
+ * result. Here it receives the name of a file over a socket, opens and reads the file, and sends its first bytes back.
+ * Whatever goes wrong, wherever, the request ends in one place.
  */
 #define _GNU_SOURCE
 #include <weir/weir.h>

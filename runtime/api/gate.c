@@ -3,9 +3,9 @@
  * gate.c - a limit on requests in flight.
  *
  * Threads: any.
- * Invariants: the count changes by read-modify-writes of one word, so it never passes the limit; who leaves and finds the
- * mark of a sleeper takes it away and wakes all of them. The gate hands no data from one request to another: every access is
- * relaxed.
+ * Invariants: the count changes by read-modify-writes of one word, so it never passes the limit; who leaves and finds
+ * the mark of a sleeper takes it away and wakes all of them. The gate hands no data from one request to another: every
+ * access is relaxed.
  */
 #include <weir/gate.h>
 
