@@ -171,7 +171,7 @@ static void keep(struct entrant *e, const struct account *a, double floor_rate, 
 static unsigned select_entrants(const struct workload *w, const struct bench_options *o, struct entrant *list)
 {
     unsigned n = 0, kept = 0;
-    w->enter(w, list, &n);
+    plan_enter(w, list, &n);
     for (unsigned i = 0; i < n; i++)
         if (bench_takes_part(o, list[i].name, o->peers || !list[i].peer) && is_there(&list[i]))
             list[kept++] = list[i];

@@ -4,11 +4,12 @@
  * empty ones costs.
  *
  * Threads: the main thread submits, workers run.
- * Invariants: latency samples are taken with an idle runtime, the submitter spins meanwhile; the stream is submitted
- * one by one and in batches, sleeping while the injector is full. Each worker counts the tasks that it ran in a line of
- * its own. The reference, in turns with it: the same stream through a ring under a mutex with two condition variables.
+ * Invariants: latency samples are taken with an idle runtime, the submitter spins meanwhile; the reference, in turns
+ * with them, is a bare futex wake. The stream is submitted one by one and in batches, sleeping while the injector is full,
+ * and through a queue that is never full, with guards and without. Each worker counts the tasks that it ran in a line of its own. The reference, in
+ * turns with it: the same stream through a ring under a mutex with two condition variables.
  */
-#include "harness.h"
+#include "floors.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -26,6 +27,7 @@
 #define LINE 128u           /* bytes: what two processors must not share */
 #define POOL_SHARE 10u      /* the reference gets a tenth of the stream: it is slow */
 #define POOL_CAPACITY 1024u /* as weir's default */
+#define GUARD_TIME_NS UINT64_C(10000000000) /* no task waits that long */
 
 struct noted {
     weir_task task;
@@ -85,23 +87,65 @@ static void must(int error, const char *call)
         bench_fail("submit: %s: %s", call, weir_strerror(error));
 }
 
-static void measure_latency(weir_runtime *rt, double *ns, unsigned samples)
+static void sleep_idle(void)
 {
-    for (unsigned i = 0; i < samples; i++) {
-        struct noted task = {.started = 0};
-        struct timespec pause = {0, IDLE_US * 1000};
-        uint64_t started;
-        nanosleep(&pause, NULL);
-        weir_task_init(&task.task, note_start);
-        uint64_t from = bench_now();
-        must(weir_submit(rt, &task.task, WEIR_BLOCK, 0), "weir_submit");
-        while ((started = __atomic_load_n(&task.started, __ATOMIC_ACQUIRE)) == 0) {
-            bench_relax();
-            if (bench_now() - from > PATIENCE_MS * UINT64_C(1000000))
-                bench_fail("submit: a task did not start for %u ms", PATIENCE_MS);
-        }
-        ns[i] = started > from ? (double)(started - from) : 0.0;
+    struct timespec pause = {0, IDLE_US * 1000};
+    nanosleep(&pause, NULL);
+}
+
+static double submit_to_start(weir_runtime *rt)
+{
+    struct noted task = {.started = 0};
+    uint64_t started;
+    weir_task_init(&task.task, note_start);
+    uint64_t from = bench_now();
+    must(weir_submit(rt, &task.task, WEIR_BLOCK, 0), "weir_submit");
+    while ((started = __atomic_load_n(&task.started, __ATOMIC_ACQUIRE)) == 0) {
+        bench_relax();
+        if (bench_now() - from > PATIENCE_MS * UINT64_C(1000000))
+            bench_fail("submit: a task did not start for %u ms", PATIENCE_MS);
     }
+    return started > from ? (double)(started - from) : 0.0;
+}
+
+/* In turns with a bare futex wake. */
+static void measure_latency(weir_runtime *rt, double *ns, double *raw, unsigned samples)
+{
+    struct bench_sleeper *sleeper = bench_sleeper_start();
+    for (unsigned i = 0; i < samples; i++) {
+        sleep_idle();
+        ns[i] = submit_to_start(rt);
+        sleep_idle();
+        raw[i] = bench_sleeper_wake(sleeper);
+    }
+    bench_sleeper_stop(sleeper);
+}
+
+/* Turns on every guard, with numbers at which none refuses anything; or all off. */
+static void set_guards(weir_runtime *rt, bool on)
+{
+    weir_admission a;
+    must(weir_admission_init(&a), "weir_admission_init");
+    a.depth_high = STREAM + 1;
+    a.depth_low = STREAM;
+    a.target_ns = GUARD_TIME_NS;
+    a.interval_ns = 2 * GUARD_TIME_NS;
+    a.feeds = WEIR_FEED_QUEUE_TIME;
+    a.slow_ns = GUARD_TIME_NS;
+    a.guards = on ? WEIR_GUARD_DEPTH | WEIR_GUARD_TIME | WEIR_GUARD_BREAKER : 0;
+    must(weir_admission_set(rt, &a), "weir_admission_set");
+}
+
+/* A queue that is never full: the depth guard must have nothing to refuse. */
+static weir_runtime *start_with_long_queue(unsigned workers)
+{
+    weir_config config;
+    weir_runtime *rt;
+    must(weir_config_init(&config), "weir_config_init");
+    config.workers = workers;
+    config.queue_capacity = STREAM + 1;
+    must(weir_start(&rt, &config), "weir_start");
+    return rt;
 }
 
 /* ns per task, from the first submit to the last task's end. */
@@ -210,7 +254,10 @@ static double measure_pool(unsigned workers, unsigned n, unsigned batch)
 
 static void run(const struct bench_case *c, const struct bench_options *o)
 {
-    enum { P50, P99, SINGLE, BATCHED, POOL_SINGLE, POOL_BATCHED, RATIO_SINGLE, RATIO_BATCHED, METRICS };
+    enum {
+        P50, P99, RAW_50, P50_OVER_RAW, SINGLE, UNGUARDED, GUARDED, BATCHED, POOL_SINGLE, POOL_BATCHED, RATIO_SINGLE,
+        RATIO_GUARDED, RATIO_BATCHED, METRICS
+    };
     double v[METRICS][BENCH_RUNS_MAX];
     static const unsigned one_and_two[] = {1, 2};
     const unsigned *workers = o->n_workers != 0 ? o->workers : one_and_two;
@@ -219,27 +266,42 @@ static void run(const struct bench_case *c, const struct bench_options *o)
     unsigned samples = o->quick ? LATENCY_SAMPLES_QUICK : LATENCY_SAMPLES;
     unsigned n = o->quick ? STREAM_QUICK : STREAM;
     double *ns = bench_alloc(samples * sizeof *ns);
+    double *raw = bench_alloc(samples * sizeof *raw);
     weir_task *tasks = bench_alloc(n * sizeof *tasks);
 
     if (!o->json)
         printf("submit: %s\n", c->what);
     for (unsigned i = 0; i < counts; i++) {
         weir_runtime *rt = bench_start_weir(workers[i]);
+        weir_runtime *long_rt = start_with_long_queue(workers[i]);
         for (unsigned r = 0; r < runs; r++) {
-            measure_latency(rt, ns, samples);
+            measure_latency(rt, ns, raw, samples);
             v[P50][r] = bench_percentile(ns, samples, 0.5) * 1e-3;
             v[P99][r] = bench_percentile(ns, samples, 0.99) * 1e-3;
+            v[RAW_50][r] = bench_percentile(raw, samples, 0.5) * 1e-3;
+            v[P50_OVER_RAW][r] = v[P50][r] / v[RAW_50][r];
             v[SINGLE][r] = measure_stream(rt, workers[i], tasks, n, 1);
+            v[UNGUARDED][r] = measure_stream(long_rt, workers[i], tasks, n, 1);
+            set_guards(long_rt, true);
+            v[GUARDED][r] = measure_stream(long_rt, workers[i], tasks, n, 1);
+            set_guards(long_rt, false);
+            v[RATIO_GUARDED][r] = v[GUARDED][r] / v[UNGUARDED][r];
             v[POOL_SINGLE][r] = measure_pool(workers[i], n / POOL_SHARE, 1);
             v[BATCHED][r] = measure_stream(rt, workers[i], tasks, n, BATCH);
             v[POOL_BATCHED][r] = measure_pool(workers[i], n / POOL_SHARE, BATCH);
             v[RATIO_SINGLE][r] = v[SINGLE][r] / v[POOL_SINGLE][r];
             v[RATIO_BATCHED][r] = v[BATCHED][r] / v[POOL_BATCHED][r];
         }
+        bench_stop_weir(long_rt);
         bench_stop_weir(rt);
         bench_report(o, "submit", "weir", workers[i], "submit_to_start_p50", "us", v[P50], runs);
         bench_report(o, "submit", "weir", workers[i], "submit_to_start_p99", "us", v[P99], runs);
+        bench_report(o, "submit", "futex", workers[i], "wake_to_run_p50", "us", v[RAW_50], runs);
+        bench_report(o, "submit", "weir", workers[i], "p50_over_futex", "ratio", v[P50_OVER_RAW], runs);
         bench_report(o, "submit", "weir", workers[i], "empty_task", "ns", v[SINGLE], runs);
+        bench_report(o, "submit", "weir", workers[i], "empty_task_long_queue", "ns", v[UNGUARDED], runs);
+        bench_report(o, "submit", "weir", workers[i], "empty_task_guarded", "ns", v[GUARDED], runs);
+        bench_report(o, "submit", "weir", workers[i], "guarded_over_unguarded", "ratio", v[RATIO_GUARDED], runs);
         bench_report(o, "submit", "weir", workers[i], "empty_task_batched", "ns", v[BATCHED], runs);
         bench_report(o, "submit", "mutex", workers[i], "empty_task", "ns", v[POOL_SINGLE], runs);
         bench_report(o, "submit", "mutex", workers[i], "empty_task_batched", "ns", v[POOL_BATCHED], runs);
@@ -247,6 +309,7 @@ static void run(const struct bench_case *c, const struct bench_options *o)
         bench_report(o, "submit", "weir", workers[i], "batched_over_mutex", "ratio", v[RATIO_BATCHED], runs);
     }
     free(tasks);
+    free(raw);
     free(ns);
     if (!o->json)
         putchar('\n');

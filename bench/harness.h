@@ -29,7 +29,7 @@ struct bench_options {
     bool peers;        /* peers take part when `impls` does not say */
     bool memory;       /* measure peak memory too */
     const char *impls; /* comma list of implementations, or NULL */
-    const char *workloads; /* `requests`: comma list, or NULL: all */
+    const char *workloads; /* `requests`, `http`: comma list, or NULL: all */
     const char *launcher;  /* `requests`: the command that starts each implementation, or NULL */
     const char *plots;     /* `requests`: folder for a plot per workload, or NULL: none */
 };
@@ -124,7 +124,8 @@ static inline void bench_relax(void)
 /* The benchmarks; the table in main.c gives their order. */
 extern const struct bench_case bench_fib, bench_nqueens, bench_uts_t1, bench_uts_t3, bench_sort, bench_matmul,
     bench_strassen, bench_integrate, bench_skynet, bench_flat, bench_flat_then, bench_loop, bench_idle, bench_wake,
-    bench_pingpong, bench_echo_pipe, bench_echo, bench_submit, bench_capacity, bench_requests,
+    bench_pingpong, bench_timers, bench_echo_pipe, bench_echo,
+    bench_submit, bench_capacity, bench_requests, bench_http,
     bench_graph_chain, bench_graph_chain_rerun, bench_graph_fan, bench_graph_fan_rerun,
     bench_graph_wavefront, bench_graph_wavefront_rerun, bench_graph_tree, bench_graph_tree_rerun, bench_flow_chain,
     bench_flow_tree, bench_flow_live, bench_floors,

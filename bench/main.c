@@ -15,8 +15,8 @@
 static const struct bench_case *const cases[] = {
     &bench_fib,       &bench_nqueens, &bench_uts_t1, &bench_uts_t3,    &bench_sort, &bench_matmul,
     &bench_strassen,  &bench_integrate, &bench_skynet, &bench_flat,    &bench_flat_then, &bench_loop,
-    &bench_idle,      &bench_wake,    &bench_pingpong, &bench_echo_pipe, &bench_echo, &bench_submit,   &bench_capacity, &bench_requests,
-    &bench_floors,
+    &bench_idle,      &bench_wake,    &bench_pingpong, &bench_echo_pipe, &bench_echo,    &bench_submit,    &bench_capacity,
+    &bench_requests,  &bench_timers,  &bench_http,     &bench_floors,
     &bench_saxpy,     &bench_saxpy_other, &bench_each, &bench_loopcall,  &bench_sort_stable, &bench_sort_in_place,
     &bench_sort_compare,
     &bench_graph_chain, &bench_graph_chain_rerun, &bench_graph_fan, &bench_graph_fan_rerun, &bench_graph_wavefront,
@@ -33,9 +33,11 @@ static const char usage[] =
     "  --runs     rounds, 1 to 100 (default 5); in a round every implementation runs once\n"
     "  --json     one JSON object a line: bench, impl, workers, metric, value, unit, min, median, max, spread, runs\n"
     "  --impl     implementations: serial, weir, weir-always (publish always), libgomp, libomp, tbb, go, rayon\n"
-    "             (requests: floor, thread, goroutine, pool, go-pool, weir, weir-elastic, weir-block)\n"
+    "             (requests: floor, thread, goroutine, pool, go-pool, weir, weir-elastic, weir-block,\n"
+    "             weir-suspend)\n"
     "  --quick    small problem sizes\n"
     "  --workload requests: burst50k, burst50k_io, conc50k_io, steady16k, over_io, over_cpu, scale (default: all)\n"
+    "             http: small, file, wait (default: all)\n"
     "  --launcher requests: a command that starts each implementation, such as 'taskset -c 0-3'\n"
     "  --plot     requests: draws FOLDER/requests-WORKLOAD.svg with gnuplot\n";
 

@@ -120,7 +120,42 @@ static double run_flat(void *state, const struct bench_input *in)
     return ask(state, "flat", in);
 }
 
+static double run_timers_start(void *state, const struct bench_input *in)
+{
+    return ask(state, "timers_start", in);
+}
+
+static double run_timers_cancel(void *state, const struct bench_input *in)
+{
+    return ask(state, "timers_cancel", in);
+}
+
+static double run_timers_late50(void *state, const struct bench_input *in)
+{
+    return ask(state, "timers_late50", in);
+}
+
+static double run_timers_late99(void *state, const struct bench_input *in)
+{
+    return ask(state, "timers_late99", in);
+}
+
 static const struct peer_case cases[] = {
+    {"fib", run_fib},
+    {"nqueens", run_nqueens},
+    {"uts_t1", run_uts},
+    {"uts_t3", run_uts},
+    {"integrate", run_integrate},
+    {"skynet", run_skynet},
+    {"flat", run_flat},
+    {"timers_start", run_timers_start}, /* answers are figures: ns */
+    {"timers_cancel", run_timers_cancel},
+    {"timers_late50", run_timers_late50},
+    {"timers_late99", run_timers_late99},
+    {NULL, NULL},
+};
+
+static const struct peer_case tasks_only[] = {
     {"fib", run_fib},
     {"nqueens", run_nqueens},
     {"uts_t1", run_uts},
@@ -159,7 +194,7 @@ static int begin_rayon(unsigned workers, void **state)
 }
 
 static const struct peer go_peer = {PEER_VERSION, "go", begin_go, quiet, end, cases, seconds, bytes};
-static const struct peer rayon_peer = {PEER_VERSION, "rayon", begin_rayon, quiet, end, cases, seconds, bytes};
+static const struct peer rayon_peer = {PEER_VERSION, "rayon", begin_rayon, quiet, end, tasks_only, seconds, bytes};
 
 const struct peer *child_peer(const char *name, const char *path)
 {

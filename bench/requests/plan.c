@@ -3,8 +3,9 @@
  * bench/requests/plan.c - the workloads, and who takes part in each with how many workers.
  *
  * Threads: main thread only.
- * Invariants: a pool's queue holds QUEUE_PER_WORKER requests per worker, whoever's pool it is. What needs a CPU and
- * nothing else is served by few workers, what waits by 24, or by 24 to 48: the article's numbers.
+ * Invariants: a pool's queue holds as many requests per worker, whoever's pool it is: 64 where the submitter sleeps while
+ * it is full (docs/queue-capacity.md), the article's 10 where requests are rejected. What needs a CPU and nothing else is
+ * served by few workers, what waits by 24, or by 24 to 48: the article's numbers.
  */
 #include "plan.h"
 
@@ -12,9 +13,12 @@
 #include <string.h>
 
 #define QUEUE_PER_WORKER 10u
+#define QUEUE_PER_WORKER_BLOCK 64u
 #define POOL 24u         /* workers of a pool whose requests wait */
 #define POOL_DOUBLED 48u
 #define POOL_LARGE 256u
+#define IN_FLIGHT 4096u       /* suspended requests at once */
+#define IN_FLIGHT_SMALL 512u  /* 6 KiB each in 6 MB, with room; at 300,000/s and 1 ms each 320 wait at a time */
 #define BURN_BEFORE 600u /* iterations, 1.65 ns each on the machine of the first measurements: 1 us */
 #define BURN_AFTER 2400u /* 4 us */
 #define BURN_LONG 29700u /* 49 us */
@@ -89,8 +93,7 @@ static void add(struct entrant *list, unsigned *n, const char *name, const char 
     struct entrant *e = &list[(*n)++];
     memset(e, 0, sizeof *e);
     *e = (struct entrant){.name = name, .program = program, .role = role, .peer = role != ROLE_WEIR &&
-                          role != ROLE_FLOOR, .workers = workers, .max_workers = max_workers,
-                          .queue = max_workers * QUEUE_PER_WORKER};
+                          role != ROLE_FLOOR, .workers = workers, .max_workers = max_workers};
 }
 
 static void add_naive(struct entrant *list, unsigned *n)
@@ -107,6 +110,14 @@ static void add_pools(struct entrant *list, unsigned *n, unsigned workers, unsig
     add(list, n, workers < max_workers ? "weir-elastic" : "weir", "requests-c", ROLE_WEIR, workers, max_workers);
 }
 
+/* As many workers as CPUs; a request that waits holds none. */
+static void add_suspended(struct entrant *list, unsigned *n, unsigned in_flight)
+{
+    unsigned cpus = weir_usable_cpus();
+    add(list, n, "weir-suspend", "requests-c", ROLE_WEIR, cpus, cpus);
+    list[*n - 1].queue = in_flight;
+}
+
 static void enter_cpu(const struct workload *w, struct entrant *list, unsigned *n)
 {
     unsigned cpus = weir_usable_cpus();
@@ -117,28 +128,36 @@ static void enter_cpu(const struct workload *w, struct entrant *list, unsigned *
     add(list, n, "weir", "requests-c", ROLE_WEIR, cpus, cpus);
 }
 
-static void enter_io(const struct workload *w, struct entrant *list, unsigned *n)
+static void add_waiting(struct entrant *list, unsigned *n)
 {
-    (void)w;
     add_naive(list, n);
     add_pools(list, n, POOL, POOL);
     add(list, n, "weir-elastic", "requests-c", ROLE_WEIR, POOL, POOL_DOUBLED);
     add(list, n, "weir-block", "requests-c", ROLE_WEIR, POOL, POOL);
 }
 
+static void enter_io(const struct workload *w, struct entrant *list, unsigned *n)
+{
+    (void)w;
+    add_waiting(list, n);
+    add_suspended(list, n, IN_FLIGHT);
+}
+
 static void enter_burst_io(const struct workload *w, struct entrant *list, unsigned *n)
 {
     unsigned cpus = weir_usable_cpus();
     add(list, n, "floor", "requests-c", ROLE_FLOOR, cpus, cpus);
-    enter_io(w, list, n);
+    (void)w;
+    add_waiting(list, n);
     add_pools(list, n, POOL_LARGE, POOL_LARGE);
+    add_suspended(list, n, IN_FLIGHT_SMALL);
 }
 
-/* Nobody who has a number of workers holds that many requests at once. */
+/* Nobody whose requests hold a worker while they wait has that many at once. */
 static void enter_concurrent(const struct workload *w, struct entrant *list, unsigned *n)
 {
-    (void)w;
     add_naive(list, n);
+    add_suspended(list, n, w->count);
 }
 
 static void enter_scale(const struct workload *w, struct entrant *list, unsigned *n)
@@ -149,6 +168,14 @@ static void enter_scale(const struct workload *w, struct entrant *list, unsigned
     add_pools(list, n, POOL_DOUBLED, POOL_DOUBLED);
     add_pools(list, n, POOL, POOL_DOUBLED);
     add(list, n, "weir-block", "requests-c", ROLE_WEIR, POOL, POOL);
+    add_suspended(list, n, IN_FLIGHT);
+}
+
+void plan_enter(const struct workload *w, struct entrant *list, unsigned *n)
+{
+    w->enter(w, list, n);
+    for (unsigned i = 0; i < *n; i++)
+        list[i].queue = list[i].max_workers * (w->block ? QUEUE_PER_WORKER_BLOCK : QUEUE_PER_WORKER);
 }
 
 const struct workload workloads[] = {

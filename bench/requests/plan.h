@@ -53,6 +53,8 @@ struct workload {
 extern const struct workload workloads[];
 extern const unsigned n_workloads;
 
+/* Who takes part, with how long a queue. */
+void plan_enter(const struct workload *w, struct entrant *list, unsigned *n);
 /* The segments of the floor's run: one burst of as much work as keeps the CPUs busy for a while. */
 void plan_floor_segments(const struct workload *w, bool quick, char *text);
 

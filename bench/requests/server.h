@@ -37,8 +37,8 @@ struct server {
 };
 
 extern const struct server server_floor, server_thread, server_pool, server_weir;
-/* Those that this build of weir can't have are NULL; see weir_block.c and weir_elastic.c. */
-extern const struct server *const server_weir_block, *const server_weir_elastic;
+/* Those that this build of weir can't have are NULL; see weir_block.c, weir_elastic.c, weir_suspend.c. */
+extern const struct server *const server_weir_block, *const server_weir_elastic, *const server_weir_suspend;
 
 /* Ends the program with status 1. */
 _Noreturn void server_fail(const char *what, int error);

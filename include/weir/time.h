@@ -2,19 +2,19 @@
  *
  * weir/time.h - timers: a task that runs later, without holding a worker or a thread meanwhile.
  *
- * A timer is a record of 48 bytes that the caller owns; any number may be pending, starting and cancelling one takes the
- * same time however many are. When a timer is due, one of the runtime's workers runs its task: the worker that started
- * it, if that is between two tasks, or any other that has nothing to do. Timers never fire early. On a runtime that has
- * a worker to spare they fire within a slot of the wheel (16 us) and the time that waking a worker takes; while all
- * workers are inside tasks, as soon as one of them is through. Timers that are due in the same slot fire in no
- * particular order.
+ * A timer is a record of 48 bytes that the caller owns; any number may be pending, starting and cancelling one takes
+ * the same time however many are. When a timer is due, one of the runtime's workers runs its task: the worker that
+ * started it, if that is between two tasks, or any other that has nothing to do. Timers never fire early. On a runtime
+ * that has a worker to spare they fire within a slot of the wheel (16 us) and the time that waking a worker takes;
+ * while all workers are inside tasks, as soon as one of them is through. Timers that are due in the same slot fire in
+ * no particular order.
  *
  * Pending timers are unfinished work of their runtime: WEIR_DRAIN waits until the last has fired, each at its time.
  * WEIR_DISCARD makes all of them due at once and drops their tasks as it drops any task that has not begun (weir_stop).
  * A sleeping runtime with pending timers uses no processor until the first is due.
  *
- * A worker that waits in a join or a scope fires no timers: if it waits for a timer's task, another worker is needed, or a
- * spare one (spare_workers of weir_config), as for a task that was submitted.
+ * A worker that waits in a join or a scope fires no timers: if it waits for a timer's task, another worker is needed,
+ * or a spare one (spare_workers of weir_config), as for a task that was submitted.
  *
  * Threads: functions that take a `weir_worker *` are called on that worker only. The others: any thread.
  * Source: hierarchical timing wheels, Varghese and Lauck (SOSP 1987).
@@ -85,7 +85,8 @@ WEIR_API int weir_runtime_at(weir_runtime *rt, uint64_t deadline, weir_timer *ti
  * task is not released, and timer and task are the caller's; or the timer fires. Any thread. Waits for a thread
  * that is just moving timers of the same wheel: a few microseconds.
  * -EALREADY: it has fired, or is about to: the task has run, runs or will (in a stop that discards: is dropped).
- * -ENOENT: never started, or cancelled before. -EINVAL: NULL. -EOWNERDEAD: started by this process's parent before a fork.
+ * -ENOENT: never started, or cancelled before. -EINVAL: NULL. -EOWNERDEAD: started by this process's parent before a
+ * fork.
  */
 WEIR_API int weir_timer_cancel(weir_timer *timer);
 /* Whether the timer is pending: a hint if other threads start, fire or cancel it at this moment. NULL: false. */

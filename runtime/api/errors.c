@@ -32,11 +32,12 @@ const char *weir_strerror(int error)
     case -ENOMEM: return "out of memory";
     case -EMFILE: return "too many runtimes in this process";
     case -EDEADLK: return "not on a worker: the wait could never end";
-    case -EALREADY: return "another thread is stopping the runtime";
+    case -EALREADY: return "another thread is stopping the runtime, or the timer has fired";
     case -ENOBUFS: return "refused by the depth guard: the queue is above its high mark";
     case -ETIME: return "refused by the queue-time guard: work waits too long";
-    case -EBUSY: return "the task is queued already, or the guards are busy telling";
+    case -EBUSY: return "the task is queued or the timer pending already, or the guards are busy telling";
     case -ECONNREFUSED: return "refused by the circuit breaker";
+    case -ENOENT: return "the timer is not pending";
     case -ECANCELED: return "cancelled";
     default: break;
     }

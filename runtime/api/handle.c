@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * handle.c - the table of runtimes of this process.
+ * handle.c - the table of runtimes of this process, and who is inside of them.
  *
- * Threads and invariants: see handle.h.
+ * A thread is inside by a mark in a record of its own, the visitor, which it writes without a locked operation; the
+ * closer reads all of them behind a heavy fence. Who has no visitor (VISITORS_MAX threads have one, if the asymmetric
+ * fence is there), or is inside of something already, is counted instead.
+ *
+ * Threads: as handle.h; a visitor's `nested` belongs to its thread. Invariants: see handle.h. Calls of a thread are
+ * nested: the one by mark, if any, lies beneath all that were counted since.
  */
 #include "api/handle.h"
 
@@ -15,7 +20,8 @@
 struct entry {
     weir_atomic_u64 generation; /* of the handle that is open, 0: none */
     weir_atomic_u64 dead;       /* last generation that a fork made unusable here */
-    weir_atomic_u32 users;      /* callers inside, and CLOSING */
+    weir_atomic_u32 users;      /* callers inside that are counted, and CLOSING */
+    weir_atomic_u32 left;       /* visitors that left while CLOSING was set; futex word of the closer */
     weir_atomic_u32 taken;      /* 1: reserved */
     weir_atomic_u32 stopping;   /* 1: somebody is in weir_stop() */
     uint64_t last;              /* generation given out last; holder of `taken` only */
@@ -23,6 +29,69 @@ struct entry {
 } ALIGNED(LINE_PAIR);
 
 static struct entry table[WEIR_RUNTIMES_MAX];
+
+#ifndef VISITORS_MAX
+#define VISITORS_MAX 256u
+#endif
+
+struct visitor {
+    weir_atomic_ptr inside; /* the handle under which its thread is inside by mark, or NULL */
+    weir_atomic_u32 taken;  /* 1: a thread has it */
+    uint32_t nested;        /* counted calls of the thread above the one by mark */
+} ALIGNED(CACHE_LINE);
+
+static struct visitor visitors[VISITORS_MAX];
+static _Thread_local struct visitor *own __attribute__((tls_model("initial-exec")));
+static _Thread_local bool has_asked __attribute__((tls_model("initial-exec"))); /* for a visitor */
+
+/* --- visitors --------------------------------------------------------------------------------------------------- */
+
+static void visitor_release(void *v)
+{
+    own = NULL;
+    has_asked = false; /* other destructors of this thread may call us still */
+    atom_store(&((struct visitor *)v)->taken, 0u, memory_order_release); /* [HA8] release: pairs with visitor_claim() */
+}
+
+/* NULL: all are taken, or there is no asymmetric fence. */
+static NOINLINE struct visitor *visitor_claim(void)
+{
+    has_asked = true;
+    if (!os_membarrier_init())
+        return NULL;
+    for (uint32_t i = 0; i < VISITORS_MAX; i++) {
+        struct visitor *v = &visitors[i];
+        uint32_t no = 0;
+        if (atom_load(&v->taken, memory_order_relaxed) != 0) /* relaxed: a hint */
+            continue;
+        /* [HA8] acquire: the record as its last thread left it; pairs with visitor_release(). Weak: another will do. */
+        if (!atom_cas_weak(&v->taken, &no, 1u, memory_order_acquire, memory_order_relaxed))
+            continue;
+        if (!os_at_thread_exit(visitor_release, v)) {
+            visitor_release(v);
+            has_asked = true;
+            return NULL;
+        }
+        return own = v;
+    }
+    return NULL;
+}
+
+static inline weir_runtime *inside_of(const struct visitor *v)
+{
+    return atom_load(&v->inside, memory_order_relaxed); /* relaxed: the thread's own word */
+}
+
+/* The calling thread's, if it is inside of nothing. */
+static inline struct visitor *free_visitor(void)
+{
+    struct visitor *v = own;
+    if (UNLIKELY(v == NULL) && !has_asked)
+        v = visitor_claim();
+    return v != NULL && inside_of(v) == NULL ? v : NULL;
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------- */
 
 static weir_runtime *encode(uint32_t index, uint64_t generation)
 {
@@ -75,15 +144,11 @@ weir_runtime *handle_of(uint32_t index)
     return encode(index, atom_load(&table[index].generation, memory_order_relaxed));
 }
 
-int handle_enter(weir_runtime *h, struct runtime **rt)
+/* The caller is inside, by mark or counted. */
+static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime **rt)
 {
-    struct entry *e = entry_of(h);
-    if (e == NULL)
-        return -EINVAL;
-    /* [HA3] acquire: who counts in behind the closer sees the closed generation; pairs with handle_close(). */
-    atom_add(&e->users, 1u, memory_order_acquire);
     /* [HA2] acquire: the runtime behind the generation; pairs with handle_open(). */
-    if (atom_load(&e->generation, memory_order_acquire) == generation_of(h)) {
+    if (LIKELY(atom_load(&e->generation, memory_order_acquire) == generation_of(h))) {
         *rt = e->rt;
         return 0;
     }
@@ -92,12 +157,95 @@ int handle_enter(weir_runtime *h, struct runtime **rt)
     return atom_load(&e->dead, memory_order_relaxed) >= generation_of(h) ? -EOWNERDEAD : -ESHUTDOWN;
 }
 
-void handle_leave(weir_runtime *h)
+static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runtime **rt)
 {
-    struct entry *e = entry_of(h);
+    if (own != NULL && inside_of(own) != NULL)
+        own->nested++;
+    /* [HA3] acquire: who counts in behind the closer sees the closed generation; pairs with handle_close(). */
+    atom_add(&e->users, 1u, memory_order_acquire);
+    return look_inside(h, e, rt);
+}
+
+static NOINLINE void leave_counted(struct entry *e)
+{
+    if (own != NULL && own->nested > 0)
+        own->nested--;
     /* [HA4] release: what the caller did inside; pairs with handle_close(). */
     if (atom_sub(&e->users, 1u, memory_order_release) == (CLOSING | 2))
         os_futex_wake(&e->users, 1); /* the table is static: always there */
+}
+
+int handle_enter(weir_runtime *h, struct runtime **rt)
+{
+    struct entry *e = entry_of(h);
+    if (e == NULL)
+        return -EINVAL;
+    struct visitor *v = free_visitor();
+    if (UNLIKELY(v == NULL))
+        return enter_counted(h, e, rt);
+    atom_store(&v->inside, h, memory_order_relaxed); /* relaxed: ordered by [HA6] */
+    /* [HA6] light: the mark, then the generation; pairs with the heavy fence in handle_close(). */
+    atom_light();
+    return look_inside(h, e, rt);
+}
+
+int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)
+{
+    struct entry *e = entry_of(h);
+    return e == NULL ? -EINVAL : enter_counted(h, e, rt);
+}
+
+void handle_leave(weir_runtime *h)
+{
+    struct entry *e = entry_of(h);
+    struct visitor *v = own;
+    if (UNLIKELY(v == NULL || v->nested > 0 || inside_of(v) != h)) {
+        leave_counted(e);
+        return;
+    }
+    /* [HA4] release: what the caller did inside; pairs with visitors_left(). */
+    atom_store(&v->inside, NULL, memory_order_release);
+    /* [HA7] light: the mark is gone, then the look at CLOSING; pairs with the heavy fence in handle_close(). */
+    atom_light();
+    if (UNLIKELY(atom_load(&e->users, memory_order_relaxed) & CLOSING)) { /* relaxed: ordered by [HA7] */
+        atom_add(&e->left, 1u, memory_order_release); /* [HA9] release: the mark is gone; pairs with visitors_left() */
+        os_futex_wake(&e->left, 1);                   /* the table is static: always there */
+    }
+}
+
+/* Behind a heavy fence: whether nobody is inside by mark. */
+static bool nobody_visits(weir_runtime *h)
+{
+    for (uint32_t i = 0; i < VISITORS_MAX; i++)
+        /* [HA4] acquire: what the visitor did inside; pairs with handle_leave(). */
+        if (atom_load(&visitors[i].inside, memory_order_acquire) == h)
+            return false;
+    return true;
+}
+
+/* Waits until nobody is inside by mark. 0 or -ETIMEDOUT. */
+static int visitors_left(weir_runtime *h, struct entry *e, uint64_t deadline)
+{
+    for (;;) {
+        /* [HA9] acquire: who is counted here is seen to be gone below; pairs with handle_leave(). */
+        uint32_t left = atom_load(&e->left, memory_order_acquire);
+        if (nobody_visits(h))
+            return 0;
+        if (os_futex_wait(&e->left, left, deadline) == -ETIMEDOUT)
+            return nobody_visits(h) ? 0 : -ETIMEDOUT;
+    }
+}
+
+/* Waits until only the closer is counted. 0 or -ETIMEDOUT. */
+static int users_left(struct entry *e, uint64_t deadline)
+{
+    for (;;) {
+        uint32_t users = atom_load(&e->users, memory_order_acquire); /* [HA4] acquire: pairs with leave_counted() */
+        if (users == (CLOSING | 1))
+            return 0;
+        if (os_futex_wait(&e->users, users, deadline) == -ETIMEDOUT)
+            return -ETIMEDOUT;
+    }
 }
 
 int handle_close(weir_runtime *h, uint64_t deadline)
@@ -107,16 +255,15 @@ int handle_close(weir_runtime *h, uint64_t deadline)
     /* [HA3] release: the closed generation before CLOSING. Of a caller's addition and this one is first: then either
      * its count is seen below, or it sees the closed generation; pairs with handle_enter(). */
     atom_or(&e->users, CLOSING, memory_order_release);
-    for (;;) {
-        uint32_t users = atom_load(&e->users, memory_order_acquire); /* [HA4] acquire: pairs with handle_leave() */
-        if (users == (CLOSING | 1))
-            break;
-        if (os_futex_wait(&e->users, users, deadline) == -ETIMEDOUT) {
-            atom_and(&e->users, ~CLOSING, memory_order_relaxed); /* relaxed: nobody waits for the count any more */
-            /* [HA2] release: as in handle_open(). */
-            atom_store(&e->generation, generation_of(h), memory_order_release);
-            return -ETIMEDOUT;
-        }
+    /* [HA6] [HA7] heavy: whoever is inside is seen below, or sees the closed generation; whoever leaves is seen to be
+     * gone, or sees CLOSING; pairs with the light fences in handle_enter() and handle_leave(). */
+    if (os_membarrier_init())
+        os_membarrier();
+    if (visitors_left(h, e, deadline) != 0 || users_left(e, deadline) != 0) {
+        atom_and(&e->users, ~CLOSING, memory_order_relaxed); /* relaxed: nobody waits for the count any more */
+        /* [HA2] release: as in handle_open(). */
+        atom_store(&e->generation, generation_of(h), memory_order_release);
+        return -ETIMEDOUT;
     }
     e->rt = NULL;
     atom_sub(&e->users, CLOSING | 1u, memory_order_relaxed); /* relaxed: late callers only count in and out */
@@ -149,6 +296,13 @@ void handle_after_fork(void)
         atom_store(&e->stopping, 0u, memory_order_relaxed);
         atom_store(&e->taken, 0u, memory_order_relaxed);
         e->rt = NULL;
+    }
+    for (uint32_t i = 0; i < VISITORS_MAX; i++) {
+        if (&visitors[i] == own)
+            continue;
+        atom_store(&visitors[i].inside, NULL, memory_order_relaxed);
+        atom_store(&visitors[i].taken, 0u, memory_order_relaxed);
+        visitors[i].nested = 0;
     }
     worker_set_self(NULL);
 }

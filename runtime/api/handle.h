@@ -6,9 +6,9 @@
  * | generation | index + 1 |        never dereferenced
  *
  * Threads: any.
- * Invariants: H1 a runtime is reachable while its entry's generation matches. H2 handle_enter() counts the caller in
- * before it looks at the generation, handle_close() changes the generation before it looks at the count: a runtime is
- * freed only when nobody holds it.
+ * Invariants: H1 a runtime is reachable while its entry's generation matches. H2 handle_enter() marks the caller, or
+ * counts it in, before it looks at the generation, handle_close() changes the generation before it looks at marks and
+ * count: a runtime is freed only when nobody holds it.
  */
 #ifndef WEIR_HANDLE_H
 #define WEIR_HANDLE_H
@@ -23,8 +23,10 @@ weir_runtime *handle_open(uint32_t index, struct runtime *rt);
 /* Holds the runtime until handle_leave(). 0, -EINVAL, -ESHUTDOWN, -EOWNERDEAD. */
 int handle_enter(weir_runtime *h, struct runtime **rt) MUST_USE;
 void handle_leave(weir_runtime *h);
+/* The same for who may close it. */
+int handle_enter_to_stop(weir_runtime *h, struct runtime **rt) MUST_USE;
 /*
- * Makes the handle stale and waits until everybody else has left it; the caller holds it too. 0: the entry is free, the
+ * Makes the handle stale and waits until everybody else has left it; the caller has entered it to stop it. 0: the entry is free, the
  * runtime is the caller's alone. -ETIMEDOUT: the handle is as it was.
  */
 int handle_close(weir_runtime *h, uint64_t deadline) MUST_USE;

@@ -73,7 +73,7 @@ int weir_stop_stats(weir_runtime *h, weir_stop_mode mode, uint64_t deadline, wei
     struct runtime *rt;
     if ((mode != WEIR_DRAIN && mode != WEIR_DISCARD) || (last != NULL && last->size != sizeof(*last)))
         return -EINVAL;
-    int r = handle_enter(h, &rt);
+    int r = handle_enter_to_stop(h, &rt);
     if (r != 0)
         return r;
     if (is_own_worker(rt))

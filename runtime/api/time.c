@@ -78,7 +78,7 @@ int weir_timer_cancel(weir_timer *timer)
     struct runtime *rt;
     if (timer == NULL)
         return -EINVAL;
-    weir_runtime *h = atom_load(&timer->runtime, memory_order_relaxed); /* relaxed: a handle may be as old as it likes */
+    weir_runtime *h = atom_load(&timer->runtime, memory_order_relaxed); /* relaxed: a handle may be of any age */
     if (h == NULL)
         return -ENOENT;
     const struct worker *w = worker_self();

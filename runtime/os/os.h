@@ -68,6 +68,8 @@ struct os_thread {
  */
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
+/* Lets fn(arg) be called when the calling thread ends; one registration per thread. false: no memory. */
+bool os_at_thread_exit(void (*fn)(void *arg), void *arg);
 /* Lowest usable address of the calling thread's stack. */
 uintptr_t os_stack_low(void);
 

@@ -399,6 +399,27 @@ static COLD uintptr_t stack_low_slow(void)
     return stack_low;
 }
 
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+static bool has_exit_key;
+static _Thread_local void (*exit_fn)(void *arg);
+
+static void run_exit(void *arg)
+{
+    exit_fn(arg);
+}
+
+static void make_exit_key(void)
+{
+    has_exit_key = pthread_key_create(&exit_key, run_exit) == 0;
+}
+
+bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
+{
+    exit_fn = fn;
+    return pthread_once(&exit_once, make_exit_key) == 0 && has_exit_key && pthread_setspecific(exit_key, arg) == 0;
+}
+
 uintptr_t os_stack_low(void)
 {
     return LIKELY(stack_low != 0) ? stack_low : stack_low_slow();

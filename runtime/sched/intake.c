@@ -106,8 +106,8 @@ static weir_task *take_pinned(struct worker *w)
  * finds no room runs its task right here. A chain that is longer than this comes whole all the same. */
 static inline uint32_t batch_size(struct worker *w)
 {
-    if (w->rt->governor.present)
-        return 1; /* what waits, waits where the governor sees it: in a deque it could be stuck behind a task that blocks */
+    if (w->rt->one_by_one)
+        return 1;
     /* Only an empty deque is moved: a worker that looks for work during a move misses what is there, and then sleeps
      * beside it, since no push and so no notice need follow (client_idle `park_against_a_move`). */
     if (UNLIKELY(deque_room(&w->dq) < RING_CHAIN - 1) && !deque_has_any(&w->dq))
@@ -291,13 +291,16 @@ int intake_init(struct runtime *rt, uint32_t domains)
     if (rt->injectors == NULL)
         return -ENOMEM;
     rt->injectors_size = domains * sizeof(*rt->injectors);
+    /* More workers than processors are there because tasks block, and a governor is: then what waits is not to wait in the
+     * deque of a worker that is stuck, where thieves have to fetch it and the governor doesn't see it. */
+    rt->one_by_one = rt->config.max_workers > rt->processors || rt->config.max_workers > rt->count;
     for (uint32_t i = 0; i < domains; i++) {
         int r = injector_init(&rt->injectors[i], capacity / domains + (i < capacity % domains));
         if (r != 0)
             return r;
         rt->intakes = i + 1;
-        if (rt->config.max_workers > rt->count)
-            injector_unchain(&rt->injectors[i]); /* a chain comes whole: see batch_size() */
+        if (rt->one_by_one)
+            injector_unchain(&rt->injectors[i]); /* a chain comes whole */
     }
     return 0;
 }

@@ -29,8 +29,18 @@ void room_begin(struct room_wait *w, struct room *room, uint64_t deadline)
     *w = (struct room_wait){.room = room, .deadline = deadline, .patient_until = os_now() + ROOM_PATIENCE_NS};
 }
 
+/* Whoever was called last runs, or is not there any more: the next take may call. */
+static void forget_call(struct room *room)
+{
+    /* relaxed, both: a hint; a call that comes to light late has changed the key */
+    if (atom_load(&room->called, memory_order_relaxed) != 0)
+        atom_store(&room->called, 0u, memory_order_relaxed);
+}
+
 void room_prepare(struct room_wait *w)
 {
+    if (is_patient(w))
+        forget_call(w->room);
     w->key = eventcount_prepare(place_of(w));
 }
 
@@ -44,7 +54,7 @@ int room_sleep(struct room_wait *w)
     bool until_deadline = !is_patient(w) || w->deadline <= w->patient_until;
     int r = eventcount_wait(place_of(w), w->key, until_deadline ? w->deadline : w->patient_until);
     if (is_patient(w))
-        atom_store(&w->room->called, 0u, memory_order_relaxed); /* relaxed: a hint */
+        forget_call(w->room);
     if (r == 0 || until_deadline)
         return r;
     w->patient_until = 0;

@@ -22,7 +22,7 @@
 #define TIMER_WHEEL_SHIFT 32
 
 #define LOCK_SPINS 64u               /* a holder that runs is through by then (some 3 us) */
-#define LOCK_YIELDS 256u             /* then it waits for a processor: one that has a lower priority gets none by yielding */
+#define LOCK_YIELDS 256u             /* then it waits for a processor; one of lower priority gets none by yielding */
 #define LOCK_NAP_NS UINT64_C(100000) /* a choice */
 
 struct timer_wheel {
@@ -333,8 +333,8 @@ uint64_t timers_keep(struct worker *w)
     for (uint64_t until = earliest_of_all(rt);;) {
         if (!idle_is_announced(&rt->idle, w->id) || !idle_keep(&rt->idle, w->id, until))
             return OS_FOREVER;
-        /* [TM2] the deadline, then the look at the wheels; pairs with tell(). [TM5] the keeper's name, then the look at its
-         * announcement; pairs with timers_dismiss(). */
+        /* [TM2] the deadline, then the look at the wheels; pairs with tell(). [TM5] the keeper's name, then the look at
+         * its announcement; pairs with timers_dismiss(). */
         atom_fence(memory_order_seq_cst);
         uint64_t again = earliest_of_all(rt);
         if (!idle_is_announced(&rt->idle, w->id)) { /* woken, or put off duty by who may have taken it for the keeper */
@@ -369,8 +369,8 @@ void timers_dismiss(struct runtime *rt, uint32_t id)
 {
     if (!timers_in_use(&rt->timers))
         return;
-    /* [TM5] forbids: the sleeper becomes the keeper, not seeing that it is not announced any more, while this misses that
-     * it is; pairs with timers_keep(). */
+    /* [TM5] forbids: the sleeper becomes the keeper, not seeing that it is not announced any more, while this misses
+     * that it is; pairs with timers_keep(). */
     atom_fence(memory_order_seq_cst);
     idle_resign(&rt->idle, id);
     timers_hand_on(rt);

@@ -2,25 +2,25 @@
  *
  * timers.h - the runtime's timers: wheels that workers share, who expires them, and who sleeps until the next is due.
  *
- * Each worker that never leaves has a wheel (up to TIMER_WHEELS_MAX; then they share). A worker starts timers in its own and
- * looks between tasks, where it looks for outside work, whether one is due in any. Due timers are outside work like
- * what is in the injector: a worker that looks for work takes them from whatever wheel. So a worker that is stuck
+ * Each worker that never leaves has a wheel (up to TIMER_WHEELS_MAX; then they share). A worker starts timers in its
+ * own and looks between tasks, where it looks for outside work, whether one is due in any. Due timers are outside work
+ * like what is in the injector: a worker that looks for work takes them from whatever wheel. So a worker that is stuck
  * in a task delays nobody's timers as long as another one is awake, or the keeper sleeps.
  *
- * The keeper is the one sleeping worker that wakes up by itself, when the earliest timer of the runtime is due; idle.h has
- * the word that names it. All others sleep until they are woken.
+ * The keeper is the one sleeping worker that wakes up by itself, when the earliest timer of the runtime is due; idle.h
+ * has the word that names it. All others sleep until they are woken.
  *
- * Threads: any that holds the runtime, unless stated otherwise. A wheel is touched under its lock only, which is held for
- * a bounded number of steps. Starting and expiring never wait for it: they go to another wheel. Cancelling does.
+ * Threads: any that holds the runtime, unless stated otherwise. A wheel is touched under its lock only, which is held
+ * for a bounded number of steps. Starting and expiring never wait for it: they go to another wheel. Cancelling does.
  * Invariants:
  *  T1  `earliest` of a wheel is not after any timer in it, and OS_FOREVER exactly while it is empty.
- *  T2  While a worker with a thread is announced as asleep and a timer is pending, a keeper sleeps that wakes up no later
- *      than `earliest` of any wheel; or somebody is awake who sees to that: who lowered `earliest` (timers_start), a worker
- *      between its announcement and timers_keep(), one that was woken or appointed, on its way to timers_keep() or
- *      timers_hand_on().
+ *  T2  While a worker with a thread is announced as asleep and a timer is pending, a keeper sleeps that wakes up no
+ *      later than `earliest` of any wheel; or somebody is awake who sees to that: who lowered `earliest`
+ *      (timers_start), a worker between its announcement and timers_keep(), one that was woken or appointed, on its way
+ *      to timers_keep() or timers_hand_on().
  *  T3  While a timer is pending and all workers are blocked, one more is called (elastic_call()), or was on its way.
- *  T4  A record is the runtime's from the start until its state changes, under the lock, to fired or cancelled: that is the
- *      last touch.
+ *  T4  A record is the runtime's from the start until its state changes, under the lock, to fired or cancelled: that is
+ *      the last touch.
  */
 #ifndef WEIR_TIMERS_H
 #define WEIR_TIMERS_H
@@ -43,7 +43,7 @@ struct timer_wheel;
 struct timers {
     struct timer_wheel *wheels;
     uint32_t count;         /* constant */
-    weir_atomic_u32 in_use; /* 1: a timer was started. Never cleared: a runtime without timers pays for this word only */
+    weir_atomic_u32 in_use; /* 1: a timer was started; never cleared. All that a runtime without timers pays for */
     weir_atomic_u32 closed; /* 1: all wheels are closed */
 };
 
@@ -62,8 +62,8 @@ struct timer_order {
 };
 
 /*
- * w: the calling worker or guest of rt, or NULL. 0, -EBUSY (pending), -ESHUTDOWN (closed, for all but workers that the end
- * of the runtime waits for). On return the record may be anybody's: fired, freed.
+ * w: the calling worker or guest of rt, or NULL. 0, -EBUSY (pending), -ESHUTDOWN (closed, for all but workers that the
+ * end of the runtime waits for). On return the record may be anybody's: fired, freed.
  */
 int timers_start(struct runtime *rt, struct worker *w, weir_timer *timer, const struct timer_order *order);
 /* 0, -EALREADY, -ENOENT. */

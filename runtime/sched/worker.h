@@ -100,6 +100,7 @@ struct runtime {
     struct injector *injectors; /* one per cache domain */
     size_t injectors_size;      /* bytes */
     uint32_t intakes;           /* injectors */
+    bool one_by_one;            /* workers take one task at a time from them: see intake_init() */
     uint32_t cpus;              /* length of domain_of_cpu; 0 where there is one injector only */
     uint32_t *domain_of_cpu;
     /* read mostly */

@@ -13,8 +13,8 @@
  *      those of the slot that is just being spread, which begins at `now`.
  *  W2  A slot that holds timers has its bit in `filled`; a bit may be left over from timers that were taken out.
  *
- * Source: Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP 1987), scheme 7; the placement by the highest
- * differing digit follows tokio's time driver.
+ * Source: Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP 1987), scheme 7; the placement by the
+ * highest differing digit follows tokio's time driver.
  */
 #ifndef WEIR_WHEEL_H
 #define WEIR_WHEEL_H
@@ -66,11 +66,12 @@ void wheel_add(struct wheel *w, weir_timer *timer, uint64_t tick);
 /* Takes a timer out that is in the wheel. */
 void wheel_remove(struct wheel *w, weir_timer *timer);
 /*
- * Takes up to `most` timers out that are due at tick `now`, in the order of their ticks. Fewer, even none, although more
- * are due: enough was moved for one call; wheel_next() is then not after `now`.
+ * Takes up to `most` timers out that are due at tick `now`, in the order of their ticks. Fewer, even none, although
+ * more are due: enough was moved for one call; wheel_next() is then not after `now`.
  */
 uint32_t wheel_expire(struct wheel *w, uint64_t now, weir_timer **out, uint32_t most);
-/* A tick not after that of any timer: of the earliest, unless there are many near each other; WHEEL_NEVER: it is empty. */
+/* A tick not after that of any timer: of the earliest, unless there are many near each other; WHEEL_NEVER: it is empty.
+ * */
 uint64_t wheel_next(struct wheel *w);
 
 #endif

@@ -137,6 +137,28 @@ Test(submit, submit_with_a_deadline_gives_up_then_and_not_before)
     cr_assert_eq(get(&ran), 3);
 }
 
+Test(submit, deadline_in_the_past_is_refused_at_once_when_full_and_changes_nothing)
+{
+    weir_runtime *rt = start_full(1, 0, &holder, fillers);
+    weir_task *batch[] = {&extra[0], &extra[1]};
+    size_t accepted = 77;
+    weir_task_init(&extra[0], count_one);
+    weir_task_init(&extra[1], count_one);
+    weir_task before = extra[0];
+    for (uint64_t past = 0; past <= 1; past++) {
+        cr_assert_eq(weir_submit(rt, &extra[0], WEIR_BLOCK_UNTIL, past), -ETIMEDOUT);
+        cr_assert_eq(weir_submit_batch(rt, batch, 2, WEIR_BLOCK_UNTIL, past, &accepted), -ETIMEDOUT);
+        cr_assert_eq(accepted, 0);
+    }
+    cr_assert_eq(weir_submit(rt, &extra[0], WEIR_BLOCK_UNTIL, weir_now() - 1), -ETIMEDOUT);
+    extra[0].stamp = before.stamp; /* the runtime's, whatever it holds */
+    cr_assert_eq(memcmp(&before, &extra[0], sizeof before), 0);
+    cr_assert_eq(weir_submit_lane(rt, &extra[0], WEIR_LANE_LOW, WEIR_BLOCK_UNTIL, 0), 0, "another lane has room");
+    set(&gate, 1);
+    stop(rt);
+    cr_assert_eq(get(&ran), 3);
+}
+
 static pthread_t runner;
 static weir_atomic_u32 ran_here;
 
@@ -525,6 +547,42 @@ Test(submit, call_that_was_not_begun_is_cancelled_by_a_discarding_stop)
 }
 
 /* --- many submitters ------------------------------------------------------------------------------------------ */
+
+#define CROWD 300u /* more threads than handle.c has records of visitors */
+
+static weir_runtime *crowded;
+static weir_atomic_u32 arrived;
+
+/* Inside while all others are, and once more after that. */
+static void *submit_in_a_crowd(void *own)
+{
+    weir_task *t = own;
+    for (unsigned i = 0; i < 2; i++) {
+        weir_task_init(&t[i], count_one);
+        cr_assert_eq(weir_submit(crowded, &t[i], WEIR_BLOCK, 0), 0);
+        add(&arrived, 1);
+        cr_assert(reaches(&arrived, CROWD));
+    }
+    return NULL;
+}
+
+Test(submit, more_threads_than_have_records_submit_and_leave_them_to_others)
+{
+    static weir_task tasks[CROWD][2];
+    for (unsigned round = 1; round <= 2; round++) {
+        pthread_t thread[CROWD];
+        crowded = start(2);
+        set(&arrived, 0);
+        set(&ran, 0);
+        for (unsigned i = 0; i < CROWD; i++)
+            cr_assert_eq(pthread_create(&thread[i], NULL, submit_in_a_crowd, tasks[i]), 0);
+        for (unsigned i = 0; i < CROWD; i++)
+            cr_assert_eq(pthread_join(thread[i], NULL), 0);
+        stop(crowded);
+        cr_assert_eq(get(&ran), 2 * CROWD);
+        cr_assert_eq(weir_submit(crowded, &tasks[0][0], WEIR_TRY, 0), -ESHUTDOWN);
+    }
+}
 
 Test(submit, many_submitters_through_an_injector_of_one_lose_nothing)
 {

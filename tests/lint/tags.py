@@ -3,7 +3,7 @@
 """Compares the order tags of the sources, such as [DQ1], with docs/memory-model.md.
 
 Each tag in runtime/ and include/ appears in the document; each tag of the document appears in the sources, on two lines
-or more, unless a line of the document that has the tag calls it single-ended.
+or more, unless a line of the document that has the tag calls it single-ended. No tag has two rows.
 
 usage: tags.py ROOT
 """
@@ -13,6 +13,7 @@ import re
 import sys
 
 TAG = re.compile(r"\[([A-Z]{2,3}[0-9]+)\]")
+ROW = re.compile(r"^\| \[([A-Z]{2,3}[0-9]+)\]")
 
 
 def tags_of_sources(root):
@@ -31,13 +32,14 @@ def tags_of_sources(root):
 
 
 def tags_of_document(path):
-    """Tag -> whether it is said to be single-ended."""
-    found = {}
+    """Tag -> whether it is said to be single-ended; tag -> how many rows it has."""
+    found, rows = {}, collections.Counter()
     with open(path, encoding="utf-8") as text:
         for line in text:
+            rows.update(ROW.findall(line))
             for tag in TAG.findall(line):
                 found[tag] = found.get(tag, False) or "single-ended" in line
-    return found
+    return found, rows
 
 
 def main():
@@ -46,8 +48,9 @@ def main():
     if not os.path.exists(path):
         print("docs/memory-model.md is missing")
         return 1
-    sources, document = tags_of_sources(root), tags_of_document(path)
-    wrong = []
+    sources = tags_of_sources(root)
+    document, rows = tags_of_document(path)
+    wrong = [f"docs/memory-model.md: [{tag}] has {n} rows" for tag, n in sorted(rows.items()) if n > 1]
     for tag, places in sorted(sources.items()):
         if tag not in document:
             wrong.append(f"{places[0]}: [{tag}] is not in docs/memory-model.md")

@@ -52,10 +52,43 @@ static void caller(void)
     handle_leave(handle);
 }
 
-static void closer(void)
+/* Another, which writes elsewhere. */
+static void other_caller(void)
 {
     struct runtime *rt = NULL;
     if (handle_enter(handle, &rt) != 0)
+        return;
+    MODEL_WRITE(rt->domains, 1);
+    handle_leave(handle);
+}
+
+static void third_caller(void)
+{
+    struct runtime *rt = NULL;
+    if (handle_enter(handle, &rt) != 0)
+        return;
+    MODEL_WRITE(rt->cpus, 1);
+    handle_leave(handle);
+}
+
+/* Inside twice: what it does between the two ends is done inside, too. */
+static void nested_caller(void)
+{
+    struct runtime *rt = NULL, *again = NULL;
+    if (handle_enter(handle, &rt) != 0)
+        return;
+    if (handle_enter(handle, &again) == 0) {
+        MODEL_WRITE(again->guests, 2);
+        handle_leave(handle);
+    }
+    MODEL_WRITE(rt->domains, 2);
+    handle_leave(handle);
+}
+
+static void closer(void)
+{
+    struct runtime *rt = NULL;
+    if (handle_enter_to_stop(handle, &rt) != 0)
         return;
     if (!handle_begin_stop(handle)) {
         handle_leave(handle);
@@ -71,7 +104,7 @@ static void closer(void)
 static void closer_deadline(void)
 {
     struct runtime *rt = NULL;
-    if (handle_enter(handle, &rt) != 0)
+    if (handle_enter_to_stop(handle, &rt) != 0)
         return;
     if (!handle_begin_stop(handle)) {
         handle_leave(handle);
@@ -115,7 +148,7 @@ static void second_closer_deadline(void)
 {
     struct runtime *rt = NULL;
     weir_runtime *h = atom_load(&second, memory_order_relaxed);
-    if (h == NULL || handle_enter(h, &rt) != 0)
+    if (h == NULL || handle_enter_to_stop(h, &rt) != 0)
         return;
     MODEL_ASSERT(handle_begin_stop(h));
     if (handle_close(h, 5000) != 0) {
@@ -151,7 +184,7 @@ static void check_second(void)
 {
     struct runtime *rt = NULL;
     weir_runtime *h = atom_load(&second, memory_order_relaxed);
-    MODEL_ASSERT(handle_enter(h, &rt) == 0);
+    MODEL_ASSERT(handle_enter_to_stop(h, &rt) == 0);
     MODEL_ASSERT(handle_close(h, OS_FOREVER) == 0);
     os_free(rt, sizeof *rt);
     check_closed();
@@ -164,7 +197,7 @@ static void check_second_given_up(void)
     closer();
     if (second_closed)
         return;
-    MODEL_ASSERT(handle_enter(h, &rt) == 0);
+    MODEL_ASSERT(handle_enter_to_stop(h, &rt) == 0);
     MODEL_ASSERT(handle_close(h, OS_FOREVER) == 0);
     os_free(rt, sizeof *rt);
 }
@@ -179,6 +212,9 @@ static void check_any(void)
 #define CLIENT(client, end, ...) {.name = client, .setup = setup, .check = end, .thread = {__VA_ARGS__}, .timeouts = 1}
 static const struct model_client clients[] = {
     CLIENT("call_against_close", check_closed, caller, closer),
+    CLIENT("two_calls_against_close", check_closed, caller, other_caller, closer),
+    CLIENT("call_without_a_visitor", check_closed, caller, other_caller, third_caller, closer),
+    CLIENT("nested_call_against_close", check_closed, nested_caller, closer),
     CLIENT("two_closers", check_closed, closer, closer),
     CLIENT("call_against_two_closers", check_closed, caller, closer, closer),
     CLIENT("close_gives_up", check_any, caller, closer_deadline, closer),

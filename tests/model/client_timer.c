@@ -3,8 +3,8 @@
  * client_timer.c - timers: a start against workers that go to sleep, the keeper against all that takes it away, cancel
  * against firing, the end of a runtime.
  *
- * The clock stands still but for pauses, and jumps when everybody sleeps: a wake-up that is lost shows as a deadlock, or as
- * a task that runs only when a much later timer is due.
+ * The clock stands still but for pauses, and jumps when everybody sleeps: a wake-up that is lost shows as a deadlock,
+ * or as a task that runs only when a much later timer is due.
  *
  * Threads: client threads are workers, or outside threads.
  * Invariants: FAR is never reached while a timer that is due before it is pending.
@@ -158,7 +158,70 @@ static void start_and_submit_leaf(void)
     rig_end(rt);
 }
 
-/* --- workers that come and go --------------------------------------------------------------------------------------- */
+/* --- the steps alone ------------------------------------------------------------------------------------------------
+ * */
+
+/* Both are announced; worker 0 is the keeper, and has just woken up. */
+static void setup_keeper_awake(void)
+{
+    create(2);
+    MODEL_ASSERT(alarm_start(NULL, 1, FAR) == 0);
+    idle_announce(&rt->idle, 0, false);
+    idle_announce(&rt->idle, 1, false);
+    MODEL_ASSERT(idle_keep(&rt->idle, 0, FAR));
+}
+
+/* It finds work that lasts until the timer has fired. */
+static void keeper_leaves(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(idle_try_retract(&rt->idle, 0));
+    timers_resign(w);
+    timers_hand_on(rt);
+    rig_job_await(&alarm[0]->job);
+    rig_worker_end();
+}
+
+/* Announced, and asleep until it has fired a timer. */
+static void fires(uint32_t id)
+{
+    struct worker *w = rig_worker(rt, id);
+    weir_task *t;
+    MODEL_ASSERT(elastic_sleep(w, true) == REST_WOKEN);
+    while (timers_take(w, &t, 1) == 0) /* its starter may still hold the lock */
+        os_relax();
+    worker_run_chain(w, t);
+    rig_worker_end();
+}
+
+static void fires1(void) { fires(1); }
+
+/* Worker 1 is announced; it goes to sleep while worker 0 puts it off duty. */
+static void setup_dismissal(void)
+{
+    create(2);
+    MODEL_ASSERT(alarm_start(NULL, 0, NEAR) == 0);
+    idle_announce(&rt->idle, 1, false);
+}
+
+static void dismisser(void)
+{
+    MODEL_ASSERT(idle_withdraw(&rt->idle, 1));
+    timers_dismiss(rt, 1);
+    idle_announce(&rt->idle, 0, false);
+    fires(0);
+    (void)idle_wake_seat(&rt->idle, 1);
+}
+
+static void dismissed(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    MODEL_ASSERT(elastic_sleep(w, true) == REST_WOKEN);
+    rig_worker_end();
+}
+
+/* --- workers that come and go ---------------------------------------------------------------------------------------
+ * */
 
 static void setup_spare(void)
 {
@@ -203,7 +266,8 @@ static void setup_surplus(void)
     rt->elastic.duty.min = 1;
     rt->elastic.retire_ns = 2 * FAR;
     model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
-    atom_store(&rt->elastic.duty.word, duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT, memory_order_relaxed);
+    uint64_t one_of_two_blocked = duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT;
+    atom_store(&rt->elastic.duty.word, one_of_two_blocked, memory_order_relaxed);
     MODEL_ASSERT(alarm_start(NULL, 0, NEAR) == 0);
 }
 
@@ -222,7 +286,8 @@ static void await_and_end(void)
     rig_end(rt);
 }
 
-/* --- cancelling ----------------------------------------------------------------------------------------------------- */
+/* --- cancelling -----------------------------------------------------------------------------------------------------
+ * */
 
 static void setup_due(void)
 {
@@ -287,7 +352,8 @@ static void start_again(void)
         os_relax();
 }
 
-/* --- the end -------------------------------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------------------------------
+ * */
 
 /* The runtime drains, and only a timer far away is left. */
 static void setup_draining(void)
@@ -327,6 +393,30 @@ static void start_against_stop(void)
         atom_store(&alarm[0]->job.ran, 1u, memory_order_relaxed);
 }
 
+static weir_atomic_u32 drained;
+
+static void close_wheels(void)
+{
+    timers_close(rt);
+}
+
+static void look_drained(void)
+{
+    atom_store(&drained, timers_drained(rt) ? 1u : 0u, memory_order_relaxed);
+}
+
+static void try_start(void)
+{
+    int r = alarm_start(NULL, 0, NEAR);
+    MODEL_ASSERT(r == 0 || r == -ESHUTDOWN);
+}
+
+static void check_drained(void)
+{
+    MODEL_ASSERT(atom_load(&drained, memory_order_relaxed) == 0 || !timers_is_pending(&alarm[0]->timer));
+    rig_drop(rt);
+}
+
 static void drain(void)
 {
     runtime_begin_stop(rt, WEIR_DRAIN);
@@ -338,16 +428,18 @@ static void check_ran(void)
     rig_drop(rt);
 }
 
-#define CLIENT(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, .leaks_ok = true, \
-                                             .preemptions = 3, .thread = {__VA_ARGS__}}
-#define RANDOM(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, .leaks_ok = true, \
-                                             .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
+#define CLIENT(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, \
+                                             .leaks_ok = true, .preemptions = 3, .thread = {__VA_ARGS__}}
+#define RANDOM(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, \
+                                             .leaks_ok = true, .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
     CLIENT("start_against_park", 0, setup_one, check_ran, parker0_1, start_now),
     CLIENT("start_ahead_against_park", 0, setup_one, check_ran, parker0_1, start_near),
     CLIENT("start_by_a_worker_against_park", 0, setup_two, check_ran, parker0_1, start_then_leaf),
     CLIENT("earlier_start_against_park", 1, setup_far, check_ran, parker0_1, start_near),
     RANDOM("earlier_start_against_two_who_park", 2, setup_far, check_ran, parker0_9, start_near_and_end, parker1_9),
+    CLIENT("keeper_leaves_against_start", 0, setup_keeper_awake, check_ran, keeper_leaves, fires1, start_near),
+    CLIENT("dismissal_against_sleep", 0, setup_dismissal, check_ran, dismisser, dismissed),
     RANDOM("task_of_a_timer_that_lasts", 0, setup_lasting, check, parker0_1, parker1_1),
     RANDOM("leaf_before_a_start", 0, setup_two, check, parker0_9, submit_leaf_and_start, parker1_9),
     RANDOM("leaf_behind_a_start", 0, setup_two, check, parker0_9, start_and_submit_leaf, parker1_9),
@@ -360,6 +452,7 @@ static const struct model_client clients[] = {
     CLIENT("cancel_of_the_last_against_end", 1, setup_draining, check, dry0, cancel_last),
     RANDOM("cancel_of_the_last_against_two_who_end", 2, setup_draining, check, dry0, cancel_last, dry1),
     CLIENT("discard_against_park", 1, setup_draining, check, parker0_9, discard),
+    CLIENT("start_against_close", 0, setup_one, check_drained, try_start, close_wheels, look_drained),
     RANDOM("start_against_stop", 0, setup_one, check_ran, parker0_9, start_against_stop, drain),
 };
 

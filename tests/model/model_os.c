@@ -275,6 +275,12 @@ void os_thread_join(struct os_thread *t)
     op_post(&o);
 }
 
+bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
+{
+    (void)fn, (void)arg;
+    return true;
+}
+
 uintptr_t os_stack_low(void)
 {
     return (uintptr_t)self()->stack;

@@ -82,6 +82,19 @@ Test(room, patient_submitter_is_called_once_until_it_runs)
     room_cancel(&w);
 }
 
+Test(room, call_for_one_that_found_room_itself_keeps_nobody_asleep)
+{
+    struct room_wait w;
+    room_begin(&w, &room, OS_FOREVER);
+    room_prepare(&w);
+    take(CAPACITY / 2);
+    room_cancel(&w);
+    room_prepare(&w);
+    take(1);
+    cr_assert_eq(calls_of(&room.patient), 2);
+    cr_assert_eq(room_sleep(&w), 0);
+}
+
 Test(room, submitter_that_was_patient_long_enough_is_woken_by_one_free_slot)
 {
     struct room_wait w;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_wheel.c - what must hold for the timing wheel: against a plain list of timers, at every distance, in every order.
+ * test_wheel.c - what must hold for the timing wheel: against a plain list of timers, at every distance, in every
+ * order.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

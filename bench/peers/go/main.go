@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -228,8 +229,72 @@ func run(bench string, n int) float64 {
 		return float64(skynet(0, n))
 	case "flat":
 		return flat(n)
+	case "timers_start":
+		timerCosts(n)
+		return timersFound[0]
+	case "timers_cancel":
+		return timersFound[1]
+	case "timers_late50":
+		timerLateness(n)
+		return timersFound[2]
+	case "timers_late99":
+		return timersFound[3]
 	}
 	return math.NaN()
+}
+
+// What the last runs of the timers have shown, in ns: start, cancel, lateness p50 and p99.
+var timersFound [4]float64
+
+const timersBatch, timersBatches = 1000, 200
+
+func hourOrTwo(i int) time.Duration {
+	return time.Hour + time.Duration(uint64(i)*0x9e3779b97f4a7c15%uint64(time.Hour))
+}
+
+// n timers stay pending, a thousand more come and go.
+func timerCosts(n int) {
+	nothing := func() {}
+	pending := make([]*time.Timer, n)
+	for i := range pending {
+		pending[i] = time.AfterFunc(hourOrTwo(i), nothing)
+	}
+	var batch [timersBatch]*time.Timer
+	var starting, cancelling time.Duration
+	for b := 0; b < timersBatches; b++ {
+		from := time.Now()
+		for i := range batch {
+			batch[i] = time.AfterFunc(hourOrTwo(i), nothing)
+		}
+		between := time.Now()
+		for i := range batch {
+			batch[i].Stop()
+		}
+		starting += between.Sub(from)
+		cancelling += time.Since(between)
+	}
+	for i := range pending {
+		pending[i].Stop()
+	}
+	timersFound[0] = float64(starting.Nanoseconds()) / (timersBatch * timersBatches)
+	timersFound[1] = float64(cancelling.Nanoseconds()) / (timersBatch * timersBatches)
+}
+
+// One timer of a millisecond after the other.
+func timerLateness(n int) {
+	late := make([]float64, n)
+	done := make(chan struct{})
+	for i := range late {
+		deadline := time.Now().Add(time.Millisecond)
+		time.AfterFunc(time.Until(deadline), func() {
+			late[i] = float64(time.Since(deadline).Nanoseconds())
+			done <- struct{}{}
+		})
+		<-done
+	}
+	sort.Float64s(late)
+	timersFound[2] = late[n/2]
+	timersFound[3] = late[n*99/100]
 }
 
 // A figure from /proc/self/status, in bytes; -1 when there is none.
