@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/bench_echo.c - echo servers on weir/io.h beside a bare epoll loop: one hop through pipes (`echo_pipe`), and many
- * connections at once (`echo`).
+ * bench/bench_echo.c - echo servers on weir/io.h beside a bare epoll loop: one hop through pipes (`echo_pipe`), and
+ * many connections at once (`echo`).
  *
- * Threads: the main thread is the client. The server is a runtime, with io_uring and with epoll, or one thread with a loop of
- * its own. They take turns within each run.
- * Invariants: the client has one message under way per connection; a server that loses one hangs the program, so the client
- * gives up after PATIENCE_MS.
+ * Threads: the main thread is the client. The server is a runtime, with io_uring and with epoll, or one thread with a
+ * loop of its own. They take turns within each run.
+ * Invariants: the client has one message under way per connection; a server that loses one hangs the program, so the
+ * client gives up after PATIENCE_MS.
  */
 #define _GNU_SOURCE
 #include "harness.h"

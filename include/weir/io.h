@@ -2,8 +2,9 @@
  *
  * weir/io.h - operations on descriptors that complete a task instead of blocking a worker.
  *
- * A request that waits holds no worker and no stack: it is a record of its own, with a weir_io inside. Start an operation,
- * return from the task; when the operation is over, its task runs on some worker and finds the result in the record.
+ * A request that waits holds no worker and no stack: it is a record of its own, with a weir_io inside. Start an
+ * operation, return from the task; when the operation is over, its task runs on some worker and finds the result in the
+ * record.
  *
  *     weir_io_init(&r->io, &r->task);             // once
  *     r->task.run = got_header;                   // what comes next
@@ -32,9 +33,9 @@ struct sockaddr;
 struct statx;
 
 /*
- * One operation: intrusive and owned by the caller, 120 bytes, no allocation. From a successful start until its task runs
- * the record and everything that it refers to (buffers, vectors, paths, addresses) belong to the runtime. Then it is the
- * caller's again: it may be freed or started anew, from inside the task. One operation at a time per record.
+ * One operation: intrusive and owned by the caller, 120 bytes, no allocation. From a successful start until its task
+ * runs the record and everything that it refers to (buffers, vectors, paths, addresses) belong to the runtime. Then it
+ * is the caller's again: it may be freed or started anew, from inside the task. One operation at a time per record.
  */
 typedef struct weir_io {
     weir_task *then;       /* what completes with the operation, see weir_io_init; may be changed between operations */
@@ -61,9 +62,9 @@ typedef struct weir_io {
 #define WEIR_IO_HERE (-1)
 
 /*
- * Prepares a record. then: a ready task, which the completion makes runnable; or a continuation that owes completions, of
- * which the operation pays one, so that several operations make one continuation ready. NULL is refused at the start.
- * No deadline.
+ * Prepares a record. then: a ready task, which the completion makes runnable; or a continuation that owes completions,
+ * of which the operation pays one, so that several operations make one continuation ready. NULL is refused at the
+ * start. No deadline.
  */
 WEIR_INLINE void weir_io_init(weir_io *io, weir_task *then)
 {
@@ -75,8 +76,8 @@ WEIR_INLINE void weir_io_init(weir_io *io, weir_task *then)
 
 /*
  * All functions below that start an operation return
- *   0           started: it completes exactly once, whatever happens. Another worker may run its task before the function
- *               has returned;
+ *   0           started: it completes exactly once, whatever happens. Another worker may run its task before the
+ *               function has returned;
  *   -EINVAL     w is not the calling worker, NULL io, `then` or buffer, or an argument that makes no sense;
  *   -EBADF      a negative descriptor;
  *   -EBUSY      the record's operation is still in flight;
@@ -91,8 +92,8 @@ WEIR_INLINE void weir_io_init(weir_io *io, weir_task *then)
  * tasks; weir_io_flush does it at once. Descriptors may be blocking or not. Transfers may be short, as those of the
  * system are. No signal comes of a broken pipe (on workers, which block SIGPIPE): the result is -EPIPE.
  *
- * Close a descriptor with weir_io_close, or cancel what awaits it first: close(2) alone is not told to those who wait. The
- * operation then goes on with the open file (io_uring), or ends with -EBADF when the number is used again, with
+ * Close a descriptor with weir_io_close, or cancel what awaits it first: close(2) alone is not told to those who wait.
+ * The operation then goes on with the open file (io_uring), or ends with -EBADF when the number is used again, with
  * -ECANCELED when it is cancelled, or at its deadline (epoll).
  */
 
@@ -103,8 +104,8 @@ WEIR_API int weir_when_writable(weir_worker *w, int fd, weir_io *io) WEIR_MUST_U
 WEIR_API int weir_io_poll(weir_worker *w, weir_io *io, int fd, unsigned events) WEIR_MUST_USE;
 
 /*
- * read(2), write(2) and their siblings. offset: in the file, in bytes, or WEIR_IO_HERE. At most 2^31 - 4096 bytes are moved
- * at once. Vectors: 1 to 1024, which must stay until the completion, as what they point to.
+ * read(2), write(2) and their siblings. offset: in the file, in bytes, or WEIR_IO_HERE. At most 2^31 - 4096 bytes are
+ * moved at once. Vectors: 1 to 1024, which must stay until the completion, as what they point to.
  */
 WEIR_API int weir_io_read(weir_worker *w, weir_io *io, int fd, void *buffer, size_t bytes,
                           int64_t offset) WEIR_MUST_USE;
@@ -127,8 +128,9 @@ WEIR_API int weir_io_send(weir_worker *w, weir_io *io, int fd, const void *buffe
 
 /*
  * Calls that have no way but to block: where io_uring is missing, they run on the calling worker between
- * weir_block_begin and weir_block_end, as do reads and writes of files that are always ready. Their deadline is looked at
- * before they begin. `dir`: a descriptor, or AT_FDCWD. Other such calls (directory reads) go between the two by hand.
+ * weir_block_begin and weir_block_end, as do reads and writes of files that are always ready. Their deadline is looked
+ * at before they begin. `dir`: a descriptor, or AT_FDCWD. Other such calls (directory reads) go between the two by
+ * hand.
  */
 /* fsync(2), or fdatasync(2) if data_only. */
 WEIR_API int weir_io_fsync(weir_worker *w, weir_io *io, int fd, bool data_only) WEIR_MUST_USE;
@@ -142,11 +144,10 @@ WEIR_API int weir_io_statx(weir_worker *w, weir_io *io, int dir, const char *pat
 WEIR_API int weir_io_close(weir_worker *w, weir_io *io, int fd) WEIR_MUST_USE;
 
 /*
- * Asks for an operation's end, on a worker of the same runtime, which need not be the one that started it. The operation
- * completes as ever, once: with -ECANCELED, or with its own result if that was faster. The caller keeps the record from
- * being freed until this has returned.
- * 0: asked. -EALREADY: it has been cancelled before and is not over yet. -ENOENT: nothing is in flight. -EINVAL: w is not
- * the calling worker, NULL.
+ * Asks for an operation's end, on a worker of the same runtime, which need not be the one that started it. The
+ * operation completes as ever, once: with -ECANCELED, or with its own result if that was faster. The caller keeps the
+ * record from being freed until this has returned. 0: asked. -EALREADY: it has been cancelled before and is not over
+ * yet. -ENOENT: nothing is in flight. -EINVAL: w is not the calling worker, NULL.
  */
 WEIR_API int weir_io_cancel(weir_worker *w, weir_io *io);
 
@@ -160,7 +161,8 @@ typedef enum weir_io_kind {
     WEIR_IO_EPOLL = 2
 } weir_io_kind;
 
-/* w: the calling worker. NULL: WEIR_IO_NONE. weir_config.no_uring, or WEIR_NO_URING=1 in the environment, forces epoll. */
+/* w: the calling worker. NULL: WEIR_IO_NONE. weir_config.no_uring, or WEIR_NO_URING=1 in the environment, forces
+ * epoll. */
 WEIR_API weir_io_kind weir_io_kind_of(const weir_worker *w);
 
 #ifdef __cplusplus

@@ -11,6 +11,7 @@
 #include <weir/event.h>
 #include <weir/flow.h>
 #include <weir/fork.h>
+#include <weir/gate.h>
 #include <weir/graph.h>
 #include <weir/io.h>
 #include <weir/runtime.h>

@@ -3,8 +3,8 @@
  * io.c - public entry points of weir/io.h: argument checks, and the records' fields.
  *
  * Threads: the worker that is named.
- * Invariants: a record that is in flight is not written: what is asked for is put together first, and copied when the record
- * is free.
+ * Invariants: a record that is in flight is not written: what is asked for is put together first, and copied when the
+ * record is free.
  */
 #define _GNU_SOURCE
 #include <weir/io.h>

@@ -156,7 +156,8 @@ weir_io *poller_reap(struct poller *p)
 
 /* --- sleeping ------------------------------------------------------------------------------------------------- */
 
-/* What is there is left for poller_reap(), but for the wake. Readiness is a level: nothing can slip in before the call. */
+/* What is there is left for poller_reap(), but for the wake. Readiness is a level: nothing can slip in before the
+ * call. */
 bool poller_wait(struct poller *p, uint64_t deadline)
 {
     struct pollfd fds[] = {{.fd = p->fd, .events = POLLIN}, {.fd = p->wake_fd, .events = POLLIN}};

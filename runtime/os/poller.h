@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * poller.h - operations on descriptors: started, cancelled, awaited with a deadline, and handed back when they are over.
+ * poller.h - operations on descriptors: started, cancelled, awaited with a deadline, and handed back when they are
+ * over.
  *
- * Two implementations behind one contract, chosen when a poller is made: io_uring (poller_uring.c, where liburing was there
- * at build time and the kernel allows it) and epoll (poller_epoll.c). What they share is in poller.c: which operations are
- * in flight on which descriptor, their deadlines, and what an end without a result means.
+ * Two implementations behind one contract, chosen when a poller is made: io_uring (poller_uring.c, where liburing was
+ * there at build time and the kernel allows it) and epoll (poller_epoll.c). What they share is in poller.c: which
+ * operations are in flight on which descriptor, their deadlines, and what an end without a result means.
  *
- * Threads: poller_wait: one at a time; poller_wake, poller_has_news: any. All others under the caller's lock, which a thread
- * in poller_wait does not hold.
+ * Threads: poller_wait: one at a time; poller_wake, poller_has_news: any. All others under the caller's lock, which a
+ * thread in poller_wait does not hold.
  * Invariants: PO-A every record that was started is handed back by poller_reap() exactly once, with its result. PO-B a
  * record in flight is in the list of its descriptor, and in the heap if it has a deadline that has not passed. PO-C
- * poller_wait() does not sleep while there is something to reap that came after the last poller_reap(), and returns when
- * such comes or poller_wake() was called since its last return.
+ * poller_wait() does not sleep while there is something to reap that came after the last poller_reap(), and returns
+ * when such comes or poller_wake() was called since its last return.
  */
 #ifndef WEIR_POLLER_H
 #define WEIR_POLLER_H

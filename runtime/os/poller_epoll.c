@@ -3,9 +3,9 @@
  * poller_epoll.c - poller.h with epoll: an operation is tried, and tried again when its descriptor is ready.
  *
  * Threads: see poller.h.
- * Invariants: a descriptor's registration is one-shot and armed for what its operations wait for, whenever one waits. It is
- * armed anew at each start, by a call that tells a descriptor that was closed and opened again: EP-A nobody waits for a
- * registration that is gone, once its number is used again.
+ * Invariants: a descriptor's registration is one-shot and armed for what its operations wait for, whenever one waits.
+ * It is armed anew at each start, by a call that tells a descriptor that was closed and opened again: EP-A nobody waits
+ * for a registration that is gone, once its number is used again.
  * Source: epoll(7).
  */
 #include <errno.h>

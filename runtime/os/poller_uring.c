@@ -2,10 +2,11 @@
  *
  * poller_uring.c - poller.h with io_uring: started operations gather in the submission ring and are entered together.
  *
- * Threads: see poller.h. Any thread enters, so the ring is of the plain kind: a completion that has to run in the thread
- * that entered the operation interrupts it there, also in a long task (decisions/0014).
- * Invariants: UR-A an operation's user_data is its record until its completion was seen; requests of our own have none. UR-B
- * -ECANCELED for which there is no mark means that the thread that entered the operation has ended: it is entered anew.
+ * Threads: see poller.h. Any thread enters, so the ring is of the plain kind: a completion that has to run in the
+ * thread that entered the operation interrupts it there, also in a long task (decisions/0014).
+ * Invariants: UR-A an operation's user_data is its record until its completion was seen; requests of our own have none.
+ * UR-B -ECANCELED for which there is no mark means that the thread that entered the operation has ended: it is entered
+ * anew.
  * Source: io_uring(7), liburing.
  */
 #include <errno.h>

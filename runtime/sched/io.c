@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * io.c - operations on descriptors on their way to the poller and back, and who sleeps in it.
+ * io.c - operations on descriptors on their way to the poller and back.
  *
  * Threads and invariants: see io.h.
- * Source: the lock word is that of a combining lock (Hendler et al., SPAA 2010): who can't have it leaves its request to
- * the holder.
+ * Source: the lock word is that of a combining lock (Hendler et al., SPAA 2010): who can't have it leaves its request
+ * to the holder.
  */
 #include "sched/io.h"
 
@@ -16,23 +16,13 @@
 #define LOCK_HELD 1u
 #define LOCK_MORE 2u /* look again: the inbox has something new, or a seat was left */
 
-#define GATHERED_MAX 64u              /* operations that a worker keeps back at most: a choice, a quarter of a ring */
-#define DEPUTY_NS UINT64_C(1000000)   /* how long the seat may be empty while somebody could take it: a choice, half of what
-                                         a 99th percentile of 2 ms has to give */
-
-static struct poller *poller_of(const struct io *io)
-{
-    /* [IO1] acquire: the poller before the pointer to it; pairs with make_poller(). */
-    return atom_load(&io->poller, memory_order_acquire);
-}
-
 /* --- the lock ------------------------------------------------------------------------------------------------- */
 
 /* Takes the lock, if it is free. more: and if it is not, its holder shall look again. */
 static bool try_lock(struct io *io, bool more)
 {
-    /* [IO2] acquire: the poller as its last holder left it; pairs with unlock(). [IO3] release: the request in the inbox, or
-     * the seat that was left, before the mark; pairs with unlock(). */
+    /* [IO2] acquire: the poller as its last holder left it; pairs with unlock(). [IO3] release: the request in the
+     * inbox, or the seat that was left, before the mark; pairs with unlock(). */
     return (atom_or(&io->lock, more ? LOCK_HELD | LOCK_MORE : LOCK_HELD, memory_order_acq_rel) & LOCK_HELD) == 0;
 }
 
@@ -66,8 +56,7 @@ static void append(struct io_ready *list, weir_task *t)
     list->last = t;
 }
 
-/* The task that an operation leads to, if it is ready now. The record is its owner's from here on. */
-static weir_task *pay(const weir_io *op)
+weir_task *io_pay(const weir_io *op)
 {
     weir_task *t = op->then;
     return state_owed(t) == 0 || state_was_last(state_pay(t, 1), 1) ? t : NULL;
@@ -85,7 +74,7 @@ static void complete(struct io *io, weir_io *op)
     if (then != 0)
         return;
     io->over++;
-    weir_task *t = pay(op);
+    weir_task *t = io_pay(op);
     if (t != NULL)
         append(&io->ready, t);
 }
@@ -159,59 +148,6 @@ static void send(struct io *io, weir_io *newest, weir_io *oldest)
     } while (!atom_cas_weak(&io->inbox, &head, (void *)newest, memory_order_release, memory_order_relaxed));
 }
 
-/* --- seats ---------------------------------------------------------------------------------------------------- */
-
-static bool sits(const weir_atomic_u32 *seat, const struct worker *w)
-{
-    return atom_load(seat, memory_order_relaxed) == w->id + 1; /* relaxed: only the worker itself leaves its seat */
-}
-
-static bool is_empty(const weir_atomic_u32 *seat)
-{
-    return atom_load(seat, memory_order_relaxed) == 0; /* relaxed: who leaves a seat marks the lock after that (IO-C) */
-}
-
-static void leave(weir_atomic_u32 *seat)
-{
-    atom_store(seat, 0u, memory_order_relaxed); /* relaxed: ordered by the mark in the lock [IO3] */
-}
-
-/* IO-D: somebody else who sleeps becomes deputy. One without a thread gets it, and searches. */
-static void appoint(const struct worker *w)
-{
-    struct runtime *rt = w->rt;
-    struct io *io = &rt->io;
-    if (!is_empty(&io->keeper) || !is_empty(&io->deputy) || poller_of(io)->in_flight == 0)
-        return;
-    /* [IO5] forbids: a sleeper, or who announces one, misses the operations in flight while it is missed here; pairs with
-     * idle_announce(). */
-    atom_fence(memory_order_seq_cst);
-    uint32_t id = idle_has_sleepers(&rt->idle) ? idle_any_sleeper(&rt->idle, w->id) : IDLE_NOBODY;
-    if (id == IDLE_NOBODY)
-        return;
-    if (idle_is_absent(&rt->idle, id)) {
-        (void)idle_wake(&rt->idle, id);
-        return;
-    }
-    atom_store(&io->deputy, id + 1, memory_order_relaxed); /* relaxed: its own number, and a look at the lock, tell it */
-    idle_rouse(&rt->idle, id);
-}
-
-/* A worker that is announced looks whether it shall sit. */
-static void sit(struct io *io, const struct poller *p, struct worker *w)
-{
-    bool deputy = sits(&io->deputy, w);
-    if (io->ready.first != NULL)
-        return;
-    if (p->in_flight != 0 && is_empty(&io->keeper))
-        atom_store(&io->keeper, w->id + 1, memory_order_relaxed); /* relaxed: claims are ordered by the lock */
-    else if (deputy && p->in_flight != 0 && io->rounds - w->io.rounds > 1)
-        deputy = false; /* a coming and going: it stays */
-    if (deputy)
-        leave(&io->deputy);
-    w->io.rounds = io->rounds;
-}
-
 /* --- holding -------------------------------------------------------------------------------------------------- */
 
 static void reap(struct io *io, struct poller *p)
@@ -266,16 +202,16 @@ static void set_next(struct io *io, struct poller *p)
     /* relaxed, all: a hint to who is awake; the keeper's claim is ordered by the lock, and it is rung after that */
     bool earlier = next < atom_load(&io->next, memory_order_relaxed);
     atom_store(&io->next, next, memory_order_relaxed);
-    if (earlier && !is_empty(&io->keeper))
+    if (earlier && atom_load(&io->keeper, memory_order_relaxed) != 0)
         poller_wake(p);
 }
 
-/* The caller has the lock, and lets go of it. own: what it has gathered. taker: takes what is ready. sits_down: it is announced,
- * and sits down where that is wanted. */
+/* The caller has the lock, and lets go of it. own: what it has gathered. taker: takes what is ready. sits_down: it
+ * is announced, and sits down where that is wanted. */
 static void hold(struct worker *w, weir_io *own, struct io_ready *taker, bool sits_down)
 {
     struct io *io = &w->rt->io;
-    struct poller *p = poller_of(io);
+    struct poller *p = io_poller(io);
     do {
         io->rounds++;
         if (UNLIKELY(runtime_phase(w->rt) == PHASE_DISCARDING) && !io->discarding)
@@ -286,8 +222,8 @@ static void hold(struct worker *w, weir_io *own, struct io_ready *taker, bool si
         settle(io, taker);
         set_next(io, p);
         if (sits_down)
-            sit(io, p, w);
-        appoint(w);
+            io_sit(w);
+        io_appoint(w);
         own = NULL;
     } while (!unlock(io));
 }
@@ -295,7 +231,8 @@ static void hold(struct worker *w, weir_io *own, struct io_ready *taker, bool si
 /* What is left behind ready is work, as a push or a submit is. */
 static void tell(struct worker *w)
 {
-    if (LIKELY(atom_load(&w->rt->io.news, memory_order_relaxed) == 0)) /* relaxed: set by this thread, or told by another */
+    /* relaxed: set by this thread, or told by another */
+    if (LIKELY(atom_load(&w->rt->io.news, memory_order_relaxed) == 0))
         return;
     /* [PK4] forbids: a parker misses the tasks in its last look while it is missed here; pairs with idle_announce(). */
     atom_fence(memory_order_seq_cst);
@@ -305,7 +242,7 @@ static void tell(struct worker *w)
 /* --- a worker's visit ----------------------------------------------------------------------------------------- */
 
 /* Hands over what is gathered and looks around; false: leaves that to who is at it. */
-static bool visit(struct worker *w, struct io_ready *taker, bool sits_down)
+bool io_visit(struct worker *w, struct io_ready *taker, bool sits_down)
 {
     struct io *io = &w->rt->io;
     weir_io *first = w->io.first;
@@ -328,6 +265,15 @@ static bool visit(struct worker *w, struct io_ready *taker, bool sits_down)
     return true;
 }
 
+void io_request(struct worker *w, weir_io *op)
+{
+    struct io *io = &w->rt->io;
+    send(io, op, op);
+    if (try_lock(io, true))
+        hold(w, NULL, NULL, false);
+    tell(w);
+}
+
 /* Pushed so that the deque's owner takes them in their order. */
 static weir_task *push_all_but_first(struct worker *w, weir_task *first)
 {
@@ -346,22 +292,22 @@ static weir_task *push_all_but_first(struct worker *w, weir_task *first)
     return first;
 }
 
-static NOINLINE void flush(struct worker *w)
+NOINLINE void io_flush_slow(struct worker *w)
 {
-    (void)visit(w, NULL, false);
+    (void)io_visit(w, NULL, false);
     tell(w);
 }
 
 void io_flush(struct worker *w)
 {
     if (UNLIKELY(w->io.first != NULL))
-        flush(w);
+        io_flush_slow(w);
 }
 
 bool io_has_news(const struct runtime *rt)
 {
     const struct io *io = &rt->io;
-    const struct poller *p = poller_of(io);
+    const struct poller *p = io_poller(io);
     /* relaxed, all: hints; a parker's last look comes after a fence, which orders them (IO-E) */
     if (p == NULL || atom_load(&io->pending, memory_order_relaxed) == 0)
         return false;
@@ -374,7 +320,7 @@ bool io_has_news(const struct runtime *rt)
 static NOINLINE weir_task *take(struct worker *w)
 {
     struct io_ready taken = {.one = deque_has_any(&w->dq)};
-    (void)visit(w, &taken, false);
+    (void)io_visit(w, &taken, false);
     if (taken.one)
         tell(w);
     return taken.first != NULL ? push_all_but_first(w, taken.first) : NULL;
@@ -405,194 +351,3 @@ bool io_is_quiet(const struct runtime *rt)
     return atom_load(&rt->io.pending, memory_order_relaxed) == 0;
 }
 
-/* --- sleeping ------------------------------------------------------------------------------------------------- */
-
-static enum idle_slept sleep_as_keeper(struct worker *w, uint64_t deadline)
-{
-    struct io *io = &w->rt->io;
-    uint64_t next = atom_load(&io->next, memory_order_relaxed); /* relaxed: of our own claim; or later, and we are rung */
-    enum idle_slept slept = idle_sleep_polling(&w->rt->idle, w->id, poller_of(io), next < deadline ? next : deadline);
-    leave(&io->keeper);
-    w->io.left = true;
-    return slept;
-}
-
-static enum idle_slept sleep_as_deputy(struct worker *w, uint64_t deadline)
-{
-    uint64_t until = os_now() + DEPUTY_NS;
-    return idle_sleep_until(&w->rt->idle, w->id, until < deadline ? until : deadline);
-}
-
-enum idle_slept io_sleep(struct worker *w, uint64_t deadline)
-{
-    struct io *io = &w->rt->io;
-    enum idle_slept slept;
-    /* relaxed: of a poller that comes later its maker thinks [IO5] */
-    if (LIKELY(atom_load(&io->poller, memory_order_relaxed) == NULL))
-        return idle_sleep_until(&w->rt->idle, w->id, deadline);
-    if (!idle_is_announced(&w->rt->idle, w->id)) { /* woken just now, or put off duty */
-        io_leave(w);
-        return idle_sleep_until(&w->rt->idle, w->id, deadline);
-    }
-    do {
-        bool deputy = sits(&io->deputy, w);
-        /* relaxed: ordered by the announcement [IO5] */
-        if (!deputy && atom_load(&io->pending, memory_order_relaxed) == 0)
-            return idle_sleep_until(&w->rt->idle, w->id, deadline);
-        bool looked = (!deputy || w->io.napped) && visit(w, NULL, true);
-        w->io.napped = false;
-        /* relaxed: set in our visit. Who kept us from it tells us, as its mark says that we are announced. */
-        if (looked && atom_load(&io->news, memory_order_relaxed) != 0)
-            return SLEPT_NEWS;
-        if (sits(&io->keeper, w)) {
-            slept = sleep_as_keeper(w, deadline);
-        } else if (sits(&io->deputy, w)) {
-            slept = sleep_as_deputy(w, deadline);
-            w->io.napped = slept == SLEPT_TIMEOUT;
-        } else {
-            return idle_sleep_until(&w->rt->idle, w->id, deadline);
-        }
-    } while (slept == SLEPT_TIMEOUT && (deadline == OS_FOREVER || os_now() < deadline));
-    return slept;
-}
-
-void io_leave(struct worker *w)
-{
-    struct io *io = &w->rt->io;
-    if (sits(&io->deputy, w)) {
-        leave(&io->deputy);
-        w->io.left = true;
-    }
-    if (UNLIKELY(w->io.left))
-        flush(w);
-}
-
-bool io_wants_keeper(const struct runtime *rt)
-{
-    const struct io *io = &rt->io;
-    /* relaxed: after the announcement's fence [IO5] */
-    return atom_load(&io->pending, memory_order_relaxed) != 0 && is_empty(&io->keeper) && is_empty(&io->deputy);
-}
-
-/* --- starting and cancelling ---------------------------------------------------------------------------------- */
-
-/* What can be done here and now is, where the poller would only wait for the moment to do it. True: it is completed. */
-static bool do_at_once(struct worker *w, weir_io *op)
-{
-    if (op->op == POLLER_CLOSE)
-        return false;
-    int64_t r;
-    if (op->deadline != OS_FOREVER && op->deadline <= os_now()) {
-        r = -ETIME;
-    } else if ((r = io_call_try(op)) == -EAGAIN) {
-        if (!io_call_must_block(op))
-            return false;
-        bool blocked = block_begin(w) != 0; /* by the task itself */
-        r = io_call_do(op);
-        if (!blocked)
-            (void)block_end(w);
-    }
-    op->result = r;
-    weir_task *t = pay(op);
-    if (t != NULL)
-        weir_push(worker_public(w), t);
-    return true;
-}
-
-static void gather(struct worker *w, weir_io *op)
-{
-    atom_store(&op->state, IO_FLIGHT | IO_QUEUED, memory_order_relaxed); /* relaxed: handed over by what hands over the record */
-    op->request = NULL;
-    if (w->io.first == NULL)
-        w->io.first = op;
-    else
-        w->io.last->request = op;
-    w->io.last = op;
-    if (++w->io.count >= GATHERED_MAX)
-        io_flush(w);
-}
-
-/* Two workers may come at once. */
-static int make_poller(struct runtime *rt)
-{
-    struct poller *p = os_alloc(sizeof(*p), CACHE_LINE);
-    if (p == NULL)
-        return -ENOMEM;
-    int r = poller_init(p, rt->config.no_uring ? WEIR_IO_EPOLL : WEIR_IO_URING);
-    void *none = NULL;
-    /* [IO1] release: the poller before the pointer to it; pairs with poller_of(). relaxed on failure: read again. */
-    if (r == 0 && atom_cas(&rt->io.poller, &none, (void *)p, memory_order_release, memory_order_relaxed))
-        return 0;
-    if (r == 0)
-        poller_destroy(p);
-    os_free(p, sizeof(*p));
-    return r;
-}
-
-int io_start(struct worker *w, weir_io *op)
-{
-    struct runtime *rt = w->rt;
-    if (atom_load(&op->state, memory_order_relaxed) != 0) /* relaxed: the caller's, unless it breaks the rules */
-        return -EBUSY;
-    if (UNLIKELY(runtime_phase(rt) == PHASE_DISCARDING))
-        return -ESHUTDOWN;
-    if (UNLIKELY(poller_of(&rt->io) == NULL)) {
-        int r = make_poller(rt);
-        if (r != 0)
-            return r;
-    }
-    op->marks = 0;
-    if (poller_of(&rt->io)->kind->name == WEIR_IO_EPOLL && do_at_once(w, op))
-        return 0;
-    gather(w, op);
-    return 0;
-}
-
-int io_cancel(struct worker *w, weir_io *op)
-{
-    struct io *io = &w->rt->io;
-    uint32_t now = atom_load(&op->state, memory_order_relaxed); /* relaxed: the CAS decides */
-    do {
-        if ((now & IO_FLIGHT) == 0)
-            return -ENOENT;
-        if (now & IO_CANCELLED)
-            return -EALREADY;
-        /* [IO6] acquire: the last use of the record's link; pairs with obey(). relaxed on failure: tried again. */
-    } while (!atom_cas_weak(&op->state, &now, now | IO_CANCELLED | IO_QUEUED, memory_order_acquire,
-                            memory_order_relaxed));
-    if (now & IO_QUEUED)
-        return 0; /* who takes the request to begin sees it */
-    send(io, op, op);
-    if (try_lock(io, true))
-        hold(w, NULL, NULL, false);
-    tell(w);
-    return 0;
-}
-
-/* --- lifecycle ------------------------------------------------------------------------------------------------ */
-
-static void ring(struct idle *idle)
-{
-    poller_wake(poller_of(&CONTAINER_OF(idle, struct runtime, idle)->io));
-}
-
-void io_init(struct runtime *rt)
-{
-    atom_store(&rt->io.next, OS_FOREVER, memory_order_relaxed); /* relaxed: not shared yet */
-    rt->idle.ring = ring;
-}
-
-void io_destroy(struct runtime *rt)
-{
-    struct poller *p = atom_load(&rt->io.poller, memory_order_relaxed); /* relaxed: all threads have been joined */
-    if (p == NULL)
-        return;
-    poller_destroy(p);
-    os_free(p, sizeof(*p));
-}
-
-weir_io_kind io_kind(const struct runtime *rt)
-{
-    const struct poller *p = poller_of(&rt->io);
-    return p != NULL ? p->kind->name : WEIR_IO_NONE;
-}

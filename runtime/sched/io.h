@@ -2,8 +2,8 @@
  *
  * io.h - the operations of a runtime: gathered by workers, entered and reaped by whoever holds the poller.
  *
- * The poller (os/poller.h) is made at the first operation. Nobody waits for its lock: who finds it taken leaves a request in
- * `inbox` and a mark in the lock word, and the holder looks again before it lets go.
+ * The poller (os/poller.h) is made at the first operation. Nobody waits for its lock: who finds it taken leaves a
+ * request in `inbox` and a mark in the lock word, and the holder looks again before it lets go.
  *
  *  weir_io.state   4      3         2           1        0
  *              | over | begun | cancelled | queued | flight |
@@ -14,22 +14,24 @@
  * begun      the poller has it, or had it (over)
  * over       (queued) its result is there, and the request that refers to it is on its way
  *
- * The keeper is the one worker that sleeps in the poller instead of on its own word: it is announced as any other sleeper
- * (idle.h), and a waker that finds MARK_POLLING in its token rings the poller. When it leaves with work while others sleep, one
- * of these becomes deputy: it sleeps for DEPUTY_NS, and takes the seat if it is still empty. So a wake-up is paid once per
- * busy period, not per completion, and a worker in a long task delays nobody for longer than that.
+ * The keeper is the one worker that sleeps in the poller instead of on its own word: it is announced as any other
+ * sleeper (idle.h), and a waker that finds MARK_POLLING in its token rings the poller. When it leaves with work while
+ * others sleep, one of these becomes deputy: it sleeps for DEPUTY_NS, and takes the seat if it is still empty. So a
+ * wake-up is paid once per busy period, not per completion, and a worker in a long task delays nobody for longer than
+ * that. The keeper of timers (timers.h) is another office: one worker may hold both, and sleeps in io_sleep() anyway.
  *
  * Threads: io_start, io_flush, io_take, io_sleep, io_leave: the worker. io_cancel: any worker of the runtime.
  * Invariants:
- *  IO-A  A record whose `queued` is set is completed by nobody but who takes the request: so no request refers to a record
- *        that is its owner's again.
+ *  IO-A  A record whose `queued` is set is completed by nobody but who takes the request: so no request refers to a
+ *        record that is its owner's again.
  *  IO-B  `pending` counts the operations handed over and not completed or not taken. A worker hands over what it has
  *        gathered before it announces itself as asleep: so when all are asleep the count is complete.
  *  IO-C  LOCK_MORE is set after a request was put into the inbox, or the seat was left, and taken by a holder who then
  *        looks at both.
- *  IO-D  A holder does not let go while operations are in flight, somebody is announced as asleep, and there is neither a
- *        keeper nor a deputy.
- *  IO-E  What is ready and not taken is work as any other: `news` is set, and who set it looks for sleepers after a fence.
+ *  IO-D  A holder does not let go while operations are in flight, somebody else is announced as asleep, and there is
+ *        neither a keeper nor a deputy.
+ *  IO-E  What is ready and not taken is work as any other: `news` is set, and who set it looks for sleepers after a
+ *        fence.
  */
 #ifndef WEIR_SCHED_IO_H
 #define WEIR_SCHED_IO_H
@@ -73,6 +75,12 @@ struct io {
     bool discarding;         /* everything was cancelled */
 };
 
+static inline struct poller *io_poller(const struct io *io)
+{
+    /* [IO1] acquire: the poller before the pointer to it; pairs with make_poller(). */
+    return atom_load(&io->poller, memory_order_acquire);
+}
+
 /* Of a worker. */
 struct io_worker {
     weir_io *first, *last; /* started and not handed over, oldest first, linked by `request` */
@@ -83,14 +91,22 @@ struct io_worker {
     bool left;             /* it was keeper or deputy, and nobody has been told that it is no more */
 };
 
+/* --- io_start.c --- */
+
 /* An operation whose fields are set begins. 0, -EBUSY, -ESHUTDOWN, or an error of poller_init(). */
 int io_start(struct worker *w, weir_io *op) MUST_USE;
 int io_cancel(struct worker *w, weir_io *op);
-/* Hands over what the worker has gathered, in a runtime that has a poller. */
+weir_io_kind io_kind(const struct runtime *rt);
+void io_init(struct runtime *rt);
+void io_destroy(struct runtime *rt);
+
+/* --- io.c --- */
+
+/* Hands over what the worker has gathered. */
 void io_flush(struct worker *w);
-/* The same, and takes what is completed, onto a deque that is empty or of no lineage: returns the oldest task that is ready;
- * the others are pushed if the deque is empty, else they wait for their turn, so that what came before is not buried under
- * what comes after. NULL: none. */
+/* The same, and takes what is completed, onto a deque that is empty or of no lineage: returns the oldest task that is
+ * ready; the others are pushed if the deque is empty, else they wait for their turn, so that what came before is not
+ * buried under what comes after. NULL: none. */
 weir_task *io_take(struct worker *w);
 /* The same for all work from outside: this, the inbox, the injectors, in turns. */
 weir_task *worker_take_outside(struct worker *w);
@@ -103,15 +119,27 @@ static inline bool io_tasks_wait(const struct io *io)
 }
 /* Whether nothing is in flight. Exact when all workers are asleep. */
 bool io_is_quiet(const struct runtime *rt);
-/* What elastic.c sleeps with, for a worker that is announced: as idle_sleep_until(), as keeper if there is need for one.
- * SLEPT_NEWS: there is something to take; the announcement stands. */
+/* Hands over what is gathered and looks around; false: leaves that to who is at it. taker: takes what is ready, or
+ * NULL. sits_down: w is announced, and sits where that is wanted. */
+bool io_visit(struct worker *w, struct io_ready *taker, bool sits_down);
+/* io_flush(), also where nothing is gathered. */
+void io_flush_slow(struct worker *w);
+/* A request for an operation that the poller has: its `queued` was set by the caller. */
+void io_request(struct worker *w, weir_io *op);
+/* The task that an operation leads to, if it is ready now. The record is its owner's from here on. */
+weir_task *io_pay(const weir_io *op);
+
+/* --- io_seats.c --- */
+
+/* What elastic.c sleeps with, for a worker that is announced: as idle_sleep_until(), as keeper if there is need for
+ * one. SLEPT_NEWS: there is something to take; the announcement stands. */
 enum idle_slept io_sleep(struct worker *w, uint64_t deadline) MUST_USE;
 /* A worker goes to work, or off duty: if it was keeper or deputy, somebody else may have to be. */
 void io_leave(struct worker *w);
 /* Whether one more sleeper has to have a thread, for the sake of operations in flight. After a full fence. */
 bool io_wants_keeper(const struct runtime *rt);
-weir_io_kind io_kind(const struct runtime *rt);
-void io_init(struct runtime *rt);
-void io_destroy(struct runtime *rt);
+/* Under the lock: a worker that is announced looks whether it shall sit; somebody else who sleeps becomes deputy. */
+void io_sit(struct worker *w);
+void io_appoint(const struct worker *w);
 
 #endif

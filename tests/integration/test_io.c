@@ -1,112 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_io.c - what must hold for operations on descriptors: each completes once, whoever sleeps, works, blocks or stops.
+ * test_io.c - what must hold for operations on descriptors: each completes once, with the right result or error.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "support.h"
-
-#define SHORT_MS 20u
-#define NOT_OPEN 5000 /* a number that nothing here has */
+#include "io_rig.h"
 
 TestSuite(io, .timeout = 120);
-
-static weir_runtime *rt;
-static unsigned no_uring;
-
-static weir_config config(unsigned workers)
-{
-    weir_config c = config_of(workers);
-    c.no_uring = no_uring;
-    return c;
-}
-
-static void begin(unsigned workers)
-{
-    weir_config c = config(workers);
-    rt = start_config(&c);
-}
-
-/* Each test runs with io_uring, where it may be had, and with epoll. */
-#define BOTH(case_) \
-    static void case_(void); \
-    Test(io, case_##_with_uring) \
-    { \
-        case_(); \
-    } \
-    Test(io, case_##_with_epoll) \
-    { \
-        no_uring = 1; \
-        case_(); \
-    } \
-    static void case_(void)
-
-/* One operation, started by a function on a worker, and its end. */
-struct one {
-    weir_task task, first;
-    weir_io io;
-    int (*start)(weir_worker *w, struct one *o);
-    int fd, started;
-    unsigned long_run_ms; /* its end takes so long */
-    char buffer[16];
-    weir_atomic_u32 over;
-    int64_t result;
-};
-
-static weir_task *ended(weir_worker *w, weir_task *t)
-{
-    struct one *o = (struct one *)t;
-    (void)w;
-    o->result = o->io.result;
-    uint64_t until = in_ms(o->long_run_ms);
-    add(&o->over, 1);
-    while (o->long_run_ms != 0 && weir_now() < until)
-        continue;
-    return NULL;
-}
-
-static weir_task *start_it(weir_worker *w, weir_task *t)
-{
-    struct one *o = (struct one *)(t - 1);
-    o->started = o->start(w, o);
-    return NULL;
-}
-
-static void run(struct one *o, int (*how)(weir_worker *, struct one *), int fd)
-{
-    weir_task_init(&o->task, ended);
-    weir_task_init(&o->first, start_it);
-    uint64_t deadline = o->io.deadline;
-    weir_io_init(&o->io, &o->task);
-    if (deadline != 0)
-        o->io.deadline = deadline;
-    o->start = how;
-    o->fd = fd;
-    cr_assert_eq(weir_submit(rt, &o->first, WEIR_BLOCK, 0), 0);
-}
-
-static int start_read(weir_worker *w, struct one *o)
-{
-    return weir_io_read(w, &o->io, o->fd, o->buffer, sizeof o->buffer, WEIR_IO_HERE);
-}
-
-static int start_readable(weir_worker *w, struct one *o)
-{
-    return weir_when_readable(w, o->fd, &o->io);
-}
-
-/* Waits until an operation has been started and handed over. */
-static void let_it_begin(void)
-{
-    sleep_ms(SHORT_MS);
-}
 
 BOTH(read_completes_when_bytes_come)
 {
@@ -222,11 +127,6 @@ BOTH(bad_arguments_are_refused)
     begin(1);
     call(rt, refuse, p);
     stop(rt);
-}
-
-static void kind_is(weir_worker *w, void *arg)
-{
-    *(weir_io_kind *)arg = weir_io_kind_of(w);
 }
 
 BOTH(kind_is_told_and_can_be_forced)
@@ -454,13 +354,6 @@ static void wait_for_member(weir_worker *w, void *arg)
     cr_assert_eq(get(&o->over), 1);
 }
 
-static void *write_later(void *arg)
-{
-    sleep_ms(SHORT_MS);
-    cr_assert_eq(write(*(int *)arg, "later", 5), 5);
-    return NULL;
-}
-
 BOTH(scope_waits_for_a_member_that_waits_for_a_descriptor)
 {
     struct one o = {0};
@@ -474,166 +367,6 @@ BOTH(scope_waits_for_a_member_that_waits_for_a_descriptor)
     pthread_join(t, NULL);
     cr_assert_eq(o.result, 5);
     stop(rt);
-}
-
-/* --- who looks ------------------------------------------------------------------------------------------------ */
-
-BOTH(long_task_of_the_keeper_holds_nobody_up)
-{
-    enum { LONG_MS = 2000, SOON_MS = 1000 };
-    struct one first = {0}, second = {0};
-    int p[2], q[2];
-    cr_assert_eq(pipe(p), 0);
-    cr_assert_eq(pipe(q), 0);
-    begin(2);
-    first.long_run_ms = LONG_MS;
-    run(&first, start_read, p[0]);
-    run(&second, start_read, q[0]);
-    sleep_ms(100);
-    uint64_t begin_ns = weir_now();
-    cr_assert_eq(write(p[1], "x", 1), 1);
-    cr_assert(reaches(&first.over, 1));
-    cr_assert_eq(write(q[1], "x", 1), 1);
-    cr_assert(reaches(&second.over, 1));
-    cr_assert_lt(weir_now() - begin_ns, SOON_MS * NS_PER_MS, "it waited for the long task");
-    stop(rt);
-}
-
-struct stuck {
-    weir_task task;
-    struct one *o;
-    weir_atomic_u32 done;
-};
-
-static weir_task *block_until_over(weir_worker *w, weir_task *t)
-{
-    struct stuck *s = (struct stuck *)t;
-    cr_assert_eq(start_read(w, s->o), 0);
-    cr_assert_eq(weir_block_begin(w), 0);
-    cr_assert(reaches(&s->o->over, 1));
-    cr_assert_eq(weir_block_end(w), 0);
-    add(&s->done, 1);
-    return NULL;
-}
-
-BOTH(operations_complete_while_all_workers_block)
-{
-    struct one o = {0};
-    struct stuck s = {.o = &o};
-    int p[2];
-    cr_assert_eq(pipe(p), 0);
-    begin(1);
-    weir_task_init(&o.task, ended);
-    weir_io_init(&o.io, &o.task);
-    o.fd = p[0];
-    weir_task_init(&s.task, block_until_over);
-    cr_assert_eq(weir_submit(rt, &s.task, WEIR_BLOCK, 0), 0);
-    let_it_begin();
-    cr_assert_eq(write(p[1], "x", 1), 1);
-    cr_assert(reaches(&s.done, 1));
-    stop(rt);
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-BOTH(runtime_that_waits_uses_no_processor)
-{
-    struct one o = {0};
-    int p[2];
-    cr_assert_eq(pipe(p), 0);
-    begin(2);
-    o.io.deadline = in_ms(3600000);
-    run(&o, start_read, p[0]);
-    sleep_ms(200);
-    uint64_t before = cpu_ns();
-    sleep_ms(1000);
-    cr_assert_lt(cpu_ns() - before, 20 * NS_PER_MS);
-    cr_assert_eq(write(p[1], "x", 1), 1);
-    cr_assert(reaches(&o.over, 1));
-    stop(rt);
-}
-
-BOTH(submits_reach_a_runtime_that_sleeps_in_the_poller)
-{
-    struct one o = {0};
-    int p[2];
-    cr_assert_eq(pipe(p), 0);
-    begin(1);
-    run(&o, start_read, p[0]);
-    for (unsigned i = 0; i < 50; i++) {
-        weir_io_kind kind;
-        usleep(i * 50);
-        call(rt, kind_is, &kind);
-    }
-    cr_assert_eq(get(&o.over), 0);
-    cr_assert_eq(write(p[1], "x", 1), 1);
-    cr_assert(reaches(&o.over, 1));
-    stop(rt);
-}
-
-BOTH(workers_that_retire_leave_their_operations)
-{
-    enum { N = 8 };
-    static struct one o[N];
-    int p[N][2];
-    weir_config c = config(4);
-    c.min_workers = 1;
-    c.retire_after_ms = 5;
-    rt = start_config(&c);
-    for (unsigned i = 0; i < N; i++) {
-        cr_assert_eq(pipe(p[i]), 0);
-        run(&o[i], start_read, p[i][0]);
-    }
-    sleep_ms(200);
-    for (unsigned i = 0; i < N; i++)
-        cr_assert_eq(write(p[i][1], "abc", 3), 3);
-    for (unsigned i = 0; i < N; i++) {
-        cr_assert(reaches(&o[i].over, 1));
-        cr_assert_eq(o[i].result, 3);
-    }
-    stop(rt);
-}
-
-/* --- stops ---------------------------------------------------------------------------------------------------- */
-
-BOTH(drain_waits_for_what_is_in_flight)
-{
-    struct one o = {0};
-    int p[2];
-    pthread_t t;
-    cr_assert_eq(pipe(p), 0);
-    begin(2);
-    run(&o, start_read, p[0]);
-    let_it_begin();
-    cr_assert_eq(weir_stop(rt, WEIR_DRAIN, in_ms(SHORT_MS)), -ETIMEDOUT);
-    cr_assert_eq(pthread_create(&t, NULL, write_later, &p[1]), 0);
-    stop(rt);
-    pthread_join(t, NULL);
-    cr_assert_eq(get(&o.over), 1);
-    cr_assert_eq(o.result, 5);
-}
-
-BOTH(discard_cancels_what_is_in_flight)
-{
-    enum { N = 300 };
-    static struct one o[N];
-    int p[2];
-    cr_assert_eq(pipe(p), 0);
-    begin(2);
-    for (unsigned i = 0; i < N; i++)
-        run(&o[i], start_read, p[0]);
-    let_it_begin();
-    weir_stats last = stop_and_read(rt, WEIR_DISCARD);
-    unsigned ran = 0;
-    for (unsigned i = 0; i < N; i++)
-        ran += get(&o[i].over);
-    cr_assert_eq(ran, 0);
-    cr_assert_geq(last.total.tasks_discarded, N);
 }
 
 /* --- files ---------------------------------------------------------------------------------------------------- */
@@ -713,88 +446,5 @@ BOTH(missing_file_is_told_by_the_result)
     run(&o, start_open, 0);
     cr_assert(reaches(&o.over, 1));
     cr_assert_eq(o.result, -ENOENT);
-    stop(rt);
-}
-
-/* --- connections ---------------------------------------------------------------------------------------------- */
-
-#define ECHO_CONNECTIONS 50
-#define ECHO_ROUNDS 200
-
-struct echo {
-    weir_task task;
-    weir_io io;
-    int fd;
-    bool has_bytes;
-    char buffer[64];
-};
-
-static weir_atomic_u32 echoes_ended;
-
-static weir_task *echo_step(weir_worker *w, weir_task *t)
-{
-    struct echo *e = (struct echo *)t;
-    if (e->io.result <= 0 && e->has_bytes) {
-        add(&echoes_ended, 1);
-        return NULL;
-    }
-    bool sends = e->has_bytes && e->io.result > 0;
-    int64_t n = e->io.result;
-    e->has_bytes = true;
-    if (sends && e->buffer[63] == 0) {
-        e->buffer[63] = 1; /* sent next */
-        cr_assert_eq(weir_io_send(w, &e->io, e->fd, e->buffer, (size_t)n, 0), 0);
-    } else {
-        e->buffer[63] = 0;
-        cr_assert_eq(weir_io_recv(w, &e->io, e->fd, e->buffer, 32, 0), 0);
-    }
-    return NULL;
-}
-
-BOTH(connections_echo)
-{
-    static struct echo e[ECHO_CONNECTIONS];
-    static int s[ECHO_CONNECTIONS][2];
-    set(&echoes_ended, 0);
-    begin(3);
-    for (unsigned i = 0; i < ECHO_CONNECTIONS; i++) {
-        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, s[i]), 0);
-        e[i] = (struct echo){.fd = s[i][0]};
-        weir_task_init(&e[i].task, echo_step);
-        weir_io_init(&e[i].io, &e[i].task);
-        cr_assert_eq(weir_submit(rt, &e[i].task, WEIR_BLOCK, 0), 0);
-    }
-    for (unsigned round = 0; round < ECHO_ROUNDS; round++) {
-        for (unsigned i = 0; i < ECHO_CONNECTIONS; i++)
-            cr_assert_eq(write(s[i][1], &(uint32_t){round * 1000 + i}, 4), 4);
-        for (unsigned i = 0; i < ECHO_CONNECTIONS; i++) {
-            uint32_t got = 0;
-            cr_assert_eq(read(s[i][1], &got, 4), 4);
-            cr_assert_eq(got, round * 1000 + i);
-        }
-    }
-    for (unsigned i = 0; i < ECHO_CONNECTIONS; i++)
-        close(s[i][1]);
-    cr_assert(reaches(&echoes_ended, ECHO_CONNECTIONS));
-    stop(rt);
-}
-
-BOTH(task_of_a_guest_starts_operations)
-{
-    struct one o = {0};
-    int p[2];
-    weir_config c = config(1);
-    c.queue_capacity = 1;
-    rt = start_config(&c);
-    cr_assert_eq(pipe(p), 0);
-    weir_task_init(&o.task, ended);
-    weir_task_init(&o.first, start_it);
-    weir_io_init(&o.io, &o.task);
-    o.start = start_read;
-    o.fd = p[0];
-    cr_assert_eq(weir_submit(rt, &o.first, WEIR_RUN_IN_CALLER, 0), 0);
-    let_it_begin();
-    cr_assert_eq(write(p[1], "x", 1), 1);
-    cr_assert(reaches(&o.over, 1));
     stop(rt);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_io.c - operations on descriptors: completion against park, cancel against completion, whoever sleeps or is stuck.
+ * client_io.c - operations on descriptors: completion against park, cancel against completion, whoever sleeps or is
+ * stuck.
  *
- * Each operation leads to a job, which must run once: one that is lost shows as a deadlock or as a spin that never ends.
+ * Each operation leads to a job, which must run once: one that is lost shows as a deadlock or as a spin that never
+ * ends.
  *
  * Threads: client threads are workers, or the device.
  */
@@ -121,7 +123,8 @@ static void starter_that_serves(void)
     rig_worker_end();
 }
 
-/* --- the keeper takes a task that does not end before another operation's has run ---------------------------------- */
+/* --- the keeper takes a task that does not end before another operation's has run
+ * ---------------------------------- */
 
 static weir_task stuck, last;
 static weir_atomic_u32 ended;

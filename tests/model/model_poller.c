@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * model_poller.c - os/poller.h over a device that a client thread plays: an operation completes when device_fire() says so.
+ * model_poller.c - os/poller.h over a device that a client thread plays: an operation completes when device_fire() says
+ * so.
  *
  * What the caller's lock has to keep apart is marked as payload, so that a lock that does not is a data race.
  *

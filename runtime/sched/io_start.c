@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * io_start.c - operations on descriptors begin and are cancelled; the poller's life.
+ *
+ * Threads and invariants: see io.h.
+ */
+#include "sched/io.h"
+
+#include <errno.h>
+
+#include "os/poller.h"
+#include "sched/worker.h"
+
+#define GATHERED_MAX 64u /* operations that a worker keeps back at most: a choice, a quarter of a ring */
+
+/* --- starting and cancelling ---------------------------------------------------------------------------------- */
+
+/* What can be done here and now is, where the poller would only wait for the moment to do it. True: it is completed. */
+static bool do_at_once(struct worker *w, weir_io *op)
+{
+    if (op->op == POLLER_CLOSE)
+        return false;
+    int64_t r;
+    if (op->deadline != OS_FOREVER && op->deadline <= os_now()) {
+        r = -ETIME;
+    } else if ((r = io_call_try(op)) == -EAGAIN) {
+        if (!io_call_must_block(op))
+            return false;
+        bool blocked = block_begin(w) != 0; /* by the task itself */
+        r = io_call_do(op);
+        if (!blocked)
+            (void)block_end(w);
+    }
+    op->result = r;
+    weir_task *t = io_pay(op);
+    if (t != NULL)
+        weir_push(worker_public(w), t);
+    return true;
+}
+
+static void gather(struct worker *w, weir_io *op)
+{
+    /* relaxed: handed over by what hands over the record */
+    atom_store(&op->state, IO_FLIGHT | IO_QUEUED, memory_order_relaxed);
+    op->request = NULL;
+    if (w->io.first == NULL)
+        w->io.first = op;
+    else
+        w->io.last->request = op;
+    w->io.last = op;
+    if (++w->io.count >= GATHERED_MAX)
+        io_flush(w);
+}
+
+/* Two workers may come at once. */
+static int make_poller(struct runtime *rt)
+{
+    struct poller *p = os_alloc(sizeof(*p), CACHE_LINE);
+    if (p == NULL)
+        return -ENOMEM;
+    int r = poller_init(p, rt->config.no_uring ? WEIR_IO_EPOLL : WEIR_IO_URING);
+    void *none = NULL;
+    /* [IO1] release: the poller before the pointer to it; pairs with io_poller(). relaxed on failure: read again. */
+    if (r == 0 && atom_cas(&rt->io.poller, &none, (void *)p, memory_order_release, memory_order_relaxed))
+        return 0;
+    if (r == 0)
+        poller_destroy(p);
+    os_free(p, sizeof(*p));
+    return r;
+}
+
+int io_start(struct worker *w, weir_io *op)
+{
+    struct runtime *rt = w->rt;
+    if (atom_load(&op->state, memory_order_relaxed) != 0) /* relaxed: the caller's, unless it breaks the rules */
+        return -EBUSY;
+    if (UNLIKELY(runtime_phase(rt) == PHASE_DISCARDING))
+        return -ESHUTDOWN;
+    if (UNLIKELY(io_poller(&rt->io) == NULL)) {
+        int r = make_poller(rt);
+        if (r != 0)
+            return r;
+    }
+    op->marks = 0;
+    if (io_poller(&rt->io)->kind->name == WEIR_IO_EPOLL && do_at_once(w, op))
+        return 0;
+    gather(w, op);
+    return 0;
+}
+
+int io_cancel(struct worker *w, weir_io *op)
+{
+    uint32_t now = atom_load(&op->state, memory_order_relaxed); /* relaxed: the CAS decides */
+    do {
+        if ((now & IO_FLIGHT) == 0)
+            return -ENOENT;
+        if (now & IO_CANCELLED)
+            return -EALREADY;
+        /* [IO6] acquire: the last use of the record's link; pairs with obey(). relaxed on failure: tried again. */
+    } while (!atom_cas_weak(&op->state, &now, now | IO_CANCELLED | IO_QUEUED, memory_order_acquire,
+                            memory_order_relaxed));
+    if (now & IO_QUEUED)
+        return 0; /* who takes the request to begin sees it */
+    io_request(w, op);
+    return 0;
+}
+
+/* --- lifecycle ------------------------------------------------------------------------------------------------ */
+
+static void ring(struct idle *idle)
+{
+    poller_wake(io_poller(&CONTAINER_OF(idle, struct runtime, idle)->io));
+}
+
+void io_init(struct runtime *rt)
+{
+    atom_store(&rt->io.next, OS_FOREVER, memory_order_relaxed); /* relaxed: not shared yet */
+    rt->idle.ring = ring;
+}
+
+void io_destroy(struct runtime *rt)
+{
+    struct poller *p = atom_load(&rt->io.poller, memory_order_relaxed); /* relaxed: all threads have been joined */
+    if (p == NULL)
+        return;
+    poller_destroy(p);
+    os_free(p, sizeof(*p));
+}
+
+weir_io_kind io_kind(const struct runtime *rt)
+{
+    const struct poller *p = io_poller(&rt->io);
+    return p != NULL ? p->kind->name : WEIR_IO_NONE;
+}
