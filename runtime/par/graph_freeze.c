@@ -126,7 +126,8 @@ static inline int check_doubles(struct freeze *f, uint32_t node)
     return r;
 }
 
-/* Names a cycle among the nodes that still have open predecessors: each of them has one such predecessor to go back to. */
+/* Names a cycle among the nodes that still have open predecessors: each of them has one such predecessor to go back
+ * to. */
 static void name_cycle(struct freeze *f)
 {
     uint32_t *back = f->order, at = 0, length = 0;
@@ -208,7 +209,8 @@ static uint32_t priority_of(const struct freeze *f, uint32_t edge)
     return f->nodes[edge & EDGE_TARGET].info & INFO_PRIORITY;
 }
 
-/* Higher priorities first; equal ones stay in order. A row and the sources have no doubles: scratch has room for them. */
+/* Higher priorities first; equal ones stay in order. A row and the sources have no doubles: scratch has room for
+ * them. */
 static void sort_by_priority(const struct freeze *f, uint32_t *row, uint32_t length)
 {
     uint32_t k = 0;
@@ -291,7 +293,8 @@ static int finish_rows(struct freeze *f)
     return 0;
 }
 
-/* Puts nodes that came in another order into a topological one. Everything that can fail comes before the first change. */
+/* Puts nodes that came in another order into a topological one. Everything that can fail comes before the first
+ * change. */
 static int reorder(struct freeze *f)
 {
     uint32_t sources = 0;

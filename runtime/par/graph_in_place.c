@@ -4,8 +4,8 @@
  * in their own memory.
  *
  * Threads: the builder.
- * Invariants: a node's predecessors come before it, so when the pass comes to its row all that leads there was counted. A
- * pass that meets something wrong puts the edges back as they were.
+ * Invariants: a node's predecessors come before it, so when the pass comes to its row all that leads there was counted.
+ * A pass that meets something wrong puts the edges back as they were.
  */
 #include "par/graph_freeze.h"
 
