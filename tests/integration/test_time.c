@@ -226,7 +226,8 @@ Test(timers, many_fire_once_each_in_the_order_of_their_slots)
     for (uint32_t i = 0; i < MANY; i++) {
         uint32_t rank = (uint32_t)(i * UINT64_C(7919) % MANY), order = alarms[i].order;
         cr_assert_eq(get(&alarms[i].runs), 1);
-        cr_assert(!all_in_time || (order < rank + ASIDE && rank < order + ASIDE), "number %u ran as number %u", rank, order);
+        cr_assert(!all_in_time || (order < rank + ASIDE && rank < order + ASIDE), "number %u ran as number %u", rank,
+                  order);
     }
 }
 
