@@ -26,9 +26,9 @@
 #define PIPELINE 60u       /* requests of one pipeline */
 #define MEMORY_MB 24       /* that the server may keep after a storm: allocators give back late */
 #define SETTLE_MS 30000u   /* until it is as before */
-#define IDLE_TEXT "3000"   /* ms: long enough that no good client is taken for a silent one on a busy machine */
-#define IDLE_SLOW_TEXT "20000" /* the same for a sanitizer */
-#define HEAD_TEXT "500"    /* ms */
+/* ms: long enough that no good client is taken for a silent or greedy one on a busy machine, and in a sanitizer's time */
+static const char *const waits[2][6] = {{"--idle", "3000", "--head", "500", "--send", "1500"},
+                                        {"--idle", "8000", "--head", "2000", "--send", "8000"}};
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
 static struct server server;
@@ -360,8 +360,8 @@ static void remove_folder(const char *folder)
 
 int main(int argc, char **argv)
 {
-    const char *words[] = {"--idle", IDLE_TEXT, "--head", HEAD_TEXT, "--send", "1000", "--drain", "3000",
-                           "--connections", "64", "--requests", "48", "--workers", "3", NULL};
+    const char *words[] = {"--drain", "3000", "--connections", "64", "--requests", "48", "--workers", "3",
+                           NULL,      NULL,   NULL,            NULL, NULL,         NULL, NULL};
     char folder[] = "/tmp/weir-httpd-XXXXXX";
     const char *program = NULL;
     uint64_t seed = (uint64_t)time(NULL);
@@ -376,8 +376,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--sanitized") == 0)
             sanitized = strcmp(argv[i + 1], "none") != 0;
     }
-    if (sanitized)
-        words[1] = IDLE_SLOW_TEXT;
+    memcpy(words + 8, waits[sanitized], sizeof waits[sanitized]);
     printf("stress_httpd --seed %llu --seconds %u\n", (unsigned long long)seed, seconds);
     fflush(stdout);
     if (program == NULL || !make_folder(folder) || !server_start(&server, program, folder, words))
