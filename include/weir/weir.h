@@ -7,6 +7,7 @@
 
 #include <weir/admission.h>
 #include <weir/algo.h>
+#include <weir/await.h>
 #include <weir/base.h>
 #include <weir/event.h>
 #include <weir/flow.h>
