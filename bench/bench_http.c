@@ -27,6 +27,7 @@
 #define SECONDS_QUICK 1u
 #define FILE_BYTES 1024u /* of the file that is served */
 #define LINE_TEXT 512u   /* bytes */
+#define LIMIT_TEXT "16384" /* of httpd: more than there are, as Go's server has no limits */
 #define WORDS 16u
 #define KIB_PER_MB 1024.0
 #define SPARE_DESCRIPTORS 100u /* of a process, beyond its connections */
@@ -157,7 +158,8 @@ static struct sample run_one(const char *program, char *folder, const char *path
     unsigned port = 0;
     double cpu, wrk_cpu;
     snprintf(server_path, sizeof server_path, "%s", program);
-    char *weir_words[] = {server_path, (char[]){"--port"}, (char[]){"0"}, folder, NULL};
+    char *weir_words[] = {server_path, (char[]){"--port"}, (char[]){"0"}, (char[]){"--requests"},
+                          (char[]){LIMIT_TEXT}, (char[]){"--connections"}, (char[]){LIMIT_TEXT}, folder, NULL};
     char *go_words[] = {server_path, folder, NULL};
     struct process server = start(strstr(program, "httpd-go") != NULL ? go_words : weir_words);
     if (fscanf(server.out, "listening on 127.0.0.1:%u", &port) != 1)

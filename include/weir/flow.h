@@ -31,19 +31,19 @@ typedef struct weir_dep {
 } weir_dep;
 
 #define WEIR_FLOW_LIVE_MAX (1u << 24) /* tasks alive at once in one flow */
-#define WEIR_FLOW_LIVE_DEFAULT 4096u /* 256 KiB of records: they and the table of addresses stay in a second-level cache */
+#define WEIR_FLOW_LIVE_DEFAULT 4096u /* 256 KiB of records: they and the table stay in a second-level cache */
 
 /*
- * A stream of tasks on `rt`. live: how many tasks may be there at once, begun or not, 1 to WEIR_FLOW_LIVE_MAX; 0: the default.
- * That many records of 64 bytes, and as many again once a task has more than one predecessor, are all the memory that tasks
- * with up to three predecessors use.
+ * A stream of tasks on `rt`. live: how many tasks may be there at once, begun or not, 1 to WEIR_FLOW_LIVE_MAX; 0: the
+ * default. That many records of 64 bytes, and as many again once a task has more than one predecessor, are all the
+ * memory that tasks with up to three predecessors use.
  * -EINVAL, -ENOMEM, -ESHUTDOWN, -EOWNERDEAD; -EDEADLK: called on a worker of another runtime.
  */
 WEIR_API int weir_flow_create(weir_runtime *rt, uint32_t live, weir_flow **out) WEIR_MUST_USE;
 /*
  * Adds fn(w, arg), to run when the tasks added before it allow. When `live` tasks are there it waits for room: a worker
- * runs tasks of the flow meanwhile, another thread sleeps, until the absolute time `deadline` (WEIR_FOREVER; 0: not at all).
- * fn returns 0 or a negative errno, after which tasks that have not begun are skipped.
+ * runs tasks of the flow meanwhile, another thread sleeps, until the absolute time `deadline` (WEIR_FOREVER; 0: not at
+ * all). fn returns 0 or a negative errno, after which tasks that have not begun are skipped.
  * -EAGAIN (deadline 0) or -ETIMEDOUT: no room; -EINVAL, -ENOMEM; -ESHUTDOWN, -ECANCELED or a task's error: the flow has
  * ended. Nothing was added then.
  */
@@ -63,8 +63,9 @@ WEIR_API int weir_flow_destroy(weir_flow *f);
 #define WEIR_TOKENS_MAX (1u << 20)
 
 /*
- * A stage's work on one item. The first stage finds *item NULL and makes one; it returns 1 instead of 0 when there is no
- * more (the item is then none). The others take *item and may put another in its place. A negative errno ends the pipeline.
+ * A stage's work on one item. The first stage finds *item NULL and makes one; it returns 1 instead of 0 when there is
+ * no more (the item is then none). The others take *item and may put another in its place. A negative errno ends the
+ * pipeline.
  */
 typedef int weir_stage_fn(weir_worker *w, void **item, void *arg);
 
@@ -80,10 +81,10 @@ typedef struct weir_stage {
 } weir_stage;
 
 /*
- * Runs items through n stages (1 to WEIR_STAGES_MAX), at most `tokens` (1 to WEIR_TOKENS_MAX) in flight, and waits for the
- * end. On a worker it runs work of this pipeline meanwhile. *items (may be NULL): how many the first stage has made.
- * Returns 0; a stage's error; -ECANCELED (a discarding stop); -EINVAL, -ENOMEM, -ESHUTDOWN, -EOWNERDEAD, -EDEADLK (called
- * on a worker of another runtime).
+ * Runs items through n stages (1 to WEIR_STAGES_MAX), at most `tokens` (1 to WEIR_TOKENS_MAX) in flight, and waits for
+ * the end. On a worker it runs work of this pipeline meanwhile. *items (may be NULL): how many the first stage has
+ * made. Returns 0; a stage's error; -ECANCELED (a discarding stop); -EINVAL, -ENOMEM, -ESHUTDOWN, -EOWNERDEAD, -EDEADLK
+ * (called on a worker of another runtime).
  */
 WEIR_API int weir_pipeline(weir_runtime *rt, const weir_stage *stages, uint32_t n, uint32_t tokens, uint64_t *items);
 

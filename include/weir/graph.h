@@ -2,12 +2,12 @@
  *
  * weir/graph.h - task graphs: build once, freeze, run any number of times.
  *
- * A graph is built (weir_graph_add, weir_graph_precede), frozen, and from then on immutable. What one execution needs of
- * its own, counters above all, is in a weir_run, made once and used again; runs allocate nothing. Several runs of one
- * graph may be under way at once, on one runtime or on several.
+ * A graph is built (weir_graph_add, weir_graph_precede), frozen, and from then on immutable. What one execution needs
+ * of its own, counters above all, is in a weir_run, made once and used again; runs allocate nothing. Several runs of
+ * one graph may be under way at once, on one runtime or on several.
  *
- * Threads: a graph that is being built belongs to one thread at a time. A frozen graph may be used by any thread. A run is
- * started by one thread at a time; weir_run_cancel and weir_run_wait may be called by any.
+ * Threads: a graph that is being built belongs to one thread at a time. A frozen graph may be used by any thread. A run
+ * is started by one thread at a time; weir_run_cancel and weir_run_wait may be called by any.
  * Source: condition nodes and weak edges after Taskflow (Huang, Lin, Guo, Wong, IPDPS 2019; TPDS 2022).
  */
 #ifndef WEIR_GRAPH_H
@@ -38,7 +38,7 @@ typedef struct weir_edge {
 
 #define WEIR_GRAPH_NODES_MAX (UINT32_C(1) << 30) /* nodes of one graph */
 #define WEIR_GRAPH_EDGES_MAX (UINT32_C(3) << 30) /* edges of one graph */
-#define WEIR_GRAPH_SLOTS_MAX (UINT32_C(1) << 22) /* nodes of one graph that spawn, are graphs, hold semaphores, or are pinned */
+#define WEIR_GRAPH_SLOTS_MAX (UINT32_C(1) << 22) /* nodes of one graph with children, graphs, permits or pins */
 #define WEIR_SEMAPHORES_MAX 64u                  /* semaphores of one set */
 #define WEIR_MULTI_SUCCESSORS_MAX 31u            /* successors that a multi-condition can tell apart */
 
@@ -77,9 +77,9 @@ typedef struct weir_node_spec {
     int32_t priority;           /* among nodes that become ready together, on one worker: higher first */
     uint32_t flags;             /* 0 or WEIR_NODE_PINNED */
     weir_semaphores *semaphores;/* NULL, or the set of which the node holds `permits` while it runs */
-    uint64_t permits;           /* bit i: one permit of semaphore i. All at once or none: nothing is held by who waits */
-    uint32_t worker;            /* pinned: the worker's number, below WEIR_WORKERS_MAX; a run refuses one that may leave its
-                                   runtime. Otherwise 0 */
+    uint64_t permits;           /* bit i: one permit of semaphore i. All at once or none: who waits holds nothing */
+    uint32_t worker;            /* pinned: the worker's number, below WEIR_WORKERS_MAX; a run refuses one that may leave
+                                   its runtime. Otherwise 0 */
     uint32_t reserved;          /* 0 */
 } weir_node_spec;
 
@@ -94,11 +94,12 @@ WEIR_API int weir_graph_destroy(weir_graph *g);
  * -EINVAL, -EPERM (the graph is frozen), -ENOSPC (WEIR_GRAPH_NODES_MAX), -ENOMEM; nothing is changed then.
  */
 WEIR_API int weir_graph_add(weir_graph *g, weir_node_fn *fn, void *arg, weir_node *out);
-/* Adds a node of any kind. As above; also -EINVAL for a spec that contradicts itself, or a subgraph that is not frozen. */
+/* Adds a node of any kind. As above; also -EINVAL for a spec that contradicts itself, or a subgraph that is not
+ * frozen. */
 WEIR_API int weir_graph_add_spec(weir_graph *g, const weir_node_spec *spec, weir_node *out);
 /*
- * `before` ends before `after` begins; or, after a condition: may be chosen. -EINVAL (a node of another graph), -ELOOP (a
- * node before itself), -EPERM, -ENOSPC, -ENOMEM; nothing is changed then.
+ * `before` ends before `after` begins; or, after a condition: may be chosen. -EINVAL (a node of another graph), -ELOOP
+ * (a node before itself), -EPERM, -ENOSPC, -ENOMEM; nothing is changed then.
  */
 WEIR_API int weir_graph_precede(weir_graph *g, weir_node before, weir_node after);
 WEIR_API int weir_graph_succeed(weir_graph *g, weir_node after, weir_node before);
@@ -129,9 +130,9 @@ WEIR_API uint32_t weir_graph_edge_count(const weir_graph *g);
 /* --- semaphores ----------------------------------------------------------------------------------------------- */
 
 /*
- * A set of n counting semaphores (1 to WEIR_SEMAPHORES_MAX), for graphs that run on `rt`. permits[i]: how many nodes may hold
- * semaphore i at once, at least 1. A node that must wait gives its worker free. Who waits holds nothing, and permits are
- * handed over in the order of asking where that is possible: no deadlock, whatever the sets.
+ * A set of n counting semaphores (1 to WEIR_SEMAPHORES_MAX), for graphs that run on `rt`. permits[i]: how many nodes
+ * may hold semaphore i at once, at least 1. A node that must wait gives its worker free. Who waits holds nothing, and
+ * permits are handed over in the order of asking where that is possible: no deadlock, whatever the sets.
  * -EINVAL, -ENOMEM.
  */
 WEIR_API int weir_semaphores_create(weir_runtime *rt, const uint32_t *permits, uint32_t n, weir_semaphores **out)
@@ -158,8 +159,8 @@ typedef struct weir_run_how {
     uint64_t times;           /* how often the whole graph runs, one after the other; UINT64_MAX: until `until` */
     bool (*until)(void *arg); /* asked on a worker after each time; true: that was the last. NULL: never */
     void *until_arg;
-    uint64_t deadline;        /* absolute ns: nothing begins after it and the run ends with -ETIMEDOUT; or WEIR_FOREVER */
-    weir_task *then;          /* runs after the end: a ready task, or one that owes a completion, of which one is paid */
+    uint64_t deadline;        /* absolute ns: nothing begins after it, the run ends with -ETIMEDOUT; or WEIR_FOREVER */
+    weir_task *then;          /* runs after the end: a ready task, or one that owes a completion: one is paid */
 } weir_run_how;
 
 #define WEIR_RUN_HOW {sizeof(weir_run_how), -1, 1, NULL, NULL, WEIR_FOREVER, NULL}
@@ -169,8 +170,8 @@ typedef struct weir_run_how {
  * order: weir_run_wait returns, the eventfd is written, `then` runs; the run may be destroyed or started again by
  * whoever of them the program has chosen for that.
  * -EBUSY (under way), -EINVAL, -EXDEV (a node's semaphores belong to another runtime), -ERANGE (a node is pinned to a
- * worker that is not below min_workers), -ESHUTDOWN, -EOWNERDEAD, -EAGAIN (called on a worker of another runtime, and the
- * injector is full).
+ * worker that is not below min_workers), -ESHUTDOWN, -EOWNERDEAD, -EAGAIN (called on a worker of another runtime, and
+ * the injector is full).
  * A pinned node begins when its worker comes to it: between two tasks, not while the worker waits in a join or a scope.
  */
 WEIR_API int weir_run_start(weir_runtime *rt, weir_run *r, const weir_run_how *how) WEIR_MUST_USE;
@@ -180,9 +181,9 @@ WEIR_API int weir_run_start(weir_runtime *rt, weir_run *r, const weir_run_how *h
  */
 WEIR_API int weir_run_wait(weir_run *r, uint64_t deadline);
 /*
- * Runs and waits, on a worker or outside. A worker meanwhile runs work of this run only, and nodes of other runs that had
- * waited for a semaphore which this one gave back. Returns the run's result, or an error of weir_run_start; -EDEADLK on a
- * worker of another runtime, and on any worker if a node is pinned: it might be to a worker that waits.
+ * Runs and waits, on a worker or outside. A worker meanwhile runs work of this run only, and nodes of other runs that
+ * had waited for a semaphore which this one gave back. Returns the run's result, or an error of weir_run_start;
+ * -EDEADLK on a worker of another runtime, and on any worker if a node is pinned: it might be to a worker that waits.
  */
 WEIR_API int weir_run_to_end(weir_runtime *rt, weir_run *r, const weir_run_how *how);
 /* Stops what has not begun. The run ends with -ECANCELED unless it has an error. Nothing happens to a run that is not

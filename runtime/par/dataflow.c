@@ -2,13 +2,14 @@
  *
  * dataflow.c - tasks ordered by the addresses that they name.
  *
- * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the new
- * task into their lists. Records are used again: a reference is a record and its generation, so a table entry that
+ * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the
+ * new task into their lists. Records are used again: a reference is a record and its generation, so a table entry that
  * is out of date is seen as such and needs no counting.
  *
  * Threads: flow_add, weir_flow_wait and weir_flow_destroy: the producer. Tasks finish on any worker.
- * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken out.
- * An edge lies in its successor's memory, which can't end before the edge was used. A record that is no task is closed.
+ * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken
+ * out. An edge lies in its successor's memory, which can't end before the edge was used. A record that is no task is
+ * closed.
  */
 #include "par/dataflow.h"
 
@@ -21,12 +22,13 @@
 #define NOTED_FIRST 16u /* predecessors of one task that there is room for at first */
 #define LINK_GENERATION (UINT64_MAX << LINK_GENERATION_SHIFT)
 #define LINK_GENERATION_ONE (UINT64_C(1) << LINK_GENERATION_SHIFT)
-#define ROOM_CHAINS 32u /* chains run in a row for room: few enough to stay in a first-level cache (bench `flow_tree`) */
+#define ROOM_CHAINS 32u /* chains run in a row for room: few enough to stay in a near cache (bench `flow_tree`) */
 #define FLOW_SLEEPS ((struct flow_task *)(uintptr_t)1) /* in `freed`: the producer sleeps until a record comes */
 
 struct weir_flow {
     weir_scope scope;          /* of all tasks since the last wait */
-    /* constant, but for `failure`; read at each task's end, so beside nothing that the producer writes (bench `flow_chain`) */
+    /* constant, but for `failure`; read at each task's end, so beside nothing that the producer writes (bench
+     * `flow_chain`) */
     struct worker *w ALIGNED(LINE_PAIR); /* the producer is a task on it; NULL: another thread */
     weir_runtime *handle;      /* of the runtime that it runs on */
     struct flow_task *records; /* `live` of them */
@@ -239,7 +241,8 @@ static int record_new(weir_flow *f, uint64_t deadline, struct flow_task **out)
 /* A free record becomes a task: another one than it was before. */
 static void record_begin(struct flow_task *t)
 {
-    uint64_t after = atom_load(&t->after, memory_order_relaxed); /* relaxed, both: only the producer looks before it links */
+    /* relaxed, both: only the producer looks before it links */
+    uint64_t after = atom_load(&t->after, memory_order_relaxed);
     uint64_t next = after + LINK_GENERATION_ONE > after ? after + LINK_GENERATION_ONE : LINK_GENERATION_ONE;
     atom_store(&t->after, next & LINK_GENERATION, memory_order_relaxed);
 }
@@ -297,7 +300,8 @@ static inline int note(weir_flow *f, uint64_t word)
     return 0;
 }
 
-/* Finds the entries of all addresses, keeps the first ENTRIES_KEPT, and notes who must end before. The table has room. */
+/* Finds the entries of all addresses, keeps the first ENTRIES_KEPT, and notes who must end before. The table has
+ * room. */
 static int note_all(weir_flow *f, const weir_dep *deps, uint32_t n, struct flow_entry **kept)
 {
     int r = 0;

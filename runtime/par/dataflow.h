@@ -20,7 +20,7 @@ struct flow_task;
  *  63         48 47          2 1 0
  * | generation | address      |e|c|
  *
- * address     the successor, whose own `edge` is the next link; or (e) a flow_edge, which names the successor; 0: no more
+ * address     the successor, whose own `edge` is the next link; or (e) a flow_edge, which names it; 0: no more
  * closed      the task has ended: nobody can wait for it any more
  * generation  of a record's `after` only: which task the record is, now; never 0 once it is one
  */
@@ -68,8 +68,8 @@ flow_link flow_close(struct flow_task *t) MUST_USE;
 /* Finisher: takes the first successor out of a list that is not empty. */
 struct flow_task *flow_next(flow_link *list);
 
-/* Producer: puts t behind its n predecessors, each of which it owes a completion from the start: one, in t->edge, or those
- * of `edge`. True: all have ended, t is ready; if not, it may have run already. */
+/* Producer: puts t behind its n predecessors, each of which it owes a completion from the start: one, in t->edge, or
+ * those of `edge`. True: all have ended, t is ready; if not, it may have run already. */
 bool flow_join_all(struct flow_task *t, struct flow_edge *edge, uint32_t n) MUST_USE;
 /* Finisher: one predecessor of t has ended. Returns t if it was the last. */
 weir_task *flow_release(weir_task *t) MUST_USE;
@@ -77,7 +77,8 @@ weir_task *flow_release(weir_task *t) MUST_USE;
 /* Whether the calling thread is the flow's producer. */
 bool flow_is_producer(const weir_flow *f);
 weir_runtime *flow_handle(const weir_flow *f);
-/* weir_flow_add() with checked arguments, by the producer. rt: the flow's runtime, held by the caller; unused on a worker. */
+/* weir_flow_add() with checked arguments, by the producer. rt: the flow's runtime, held by the caller; unused on a
+ * worker. */
 int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, const weir_dep *deps, uint32_t n,
              uint64_t deadline) MUST_USE;
 /* For weir_flow_create(): w is the calling worker of rt, or NULL. */

@@ -2,8 +2,8 @@
  *
  * flow_table.c - an open-addressing table of addresses: see flow_table.h.
  *
- * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4); new places within
- * the same memory as in Rust's hashbrown.
+ * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4); new places
+ * within the same memory as in Rust's hashbrown.
  */
 #include "par/flow_table.h"
 
@@ -63,7 +63,8 @@ static int reserve_readers(struct flow_table *t, uint32_t n)
     return 0;
 }
 
-/* Drops readers that have ended. Returns how many may be added before that is worth while again: as many as are left. */
+/* Drops readers that have ended. Returns how many may be added before that is worth while again: as many as are
+ * left. */
 static uint64_t prune(struct flow_table *t, struct flow_entry *e)
 {
     uint64_t left = READERS_KEPT;
@@ -141,8 +142,8 @@ static uint32_t room_of(uint32_t capacity)
     return capacity / 4 * 3;
 }
 
-/* Finds places for `e` and for whatever that displaces. An entry is put in the first place, from its own on, that none of
- * those put before it is in: so what lies between is never free again. */
+/* Finds places for `e` and for whatever that displaces. An entry is put in the first place, from its own on, that none
+ * of those put before it is in: so what lies between is never free again. */
 static void replace(struct flow_table *t, struct flow_entry e)
 {
     for (;;) {
@@ -177,8 +178,8 @@ static void rehash(struct flow_table *t, uint32_t old)
     }
 }
 
-/* Drops what is no longer needed, and doubles if little came of that: the next time is three eighths of a table away, at
- * least. */
+/* Drops what is no longer needed, and doubles if little came of that: the next time is three eighths of a table away,
+ * at least. */
 static int make_room(struct flow_table *t, uint32_t n)
 {
     uint32_t old = t->capacity, capacity = old; /* never smaller */

@@ -3,8 +3,8 @@
  * flow_table.h - which tasks of a flow use an address: the last writer, and the readers since.
  *
  * Threads: the producer only; a task that ends closes its list (dataflow.c), which is how the table sees it.
- * Invariants: entries and readers whose tasks have ended are dropped before the table grows, so its size is bounded by the
- * live tasks: at most twice what they use.
+ * Invariants: entries and readers whose tasks have ended are dropped before the table grows, so its size is bounded by
+ * the live tasks: at most twice what they use.
  */
 #ifndef WEIR_FLOW_TABLE_H
 #define WEIR_FLOW_TABLE_H
@@ -15,8 +15,8 @@
  * A task, for as long as its record is that task; 0: none.
  *  39         24 23      0
  * | generation  | record  |
- * A generation comes again after 65,535 tasks of the record. Who then still has the old reference is ordered behind a task
- * that was added before it, without need: no harm, and no cycle.
+ * A generation comes again after 65,535 tasks of the record. Who then still has the old reference is ordered behind a
+ * task that was added before it, without need: no harm, and no cycle.
  */
 typedef uint64_t flow_ref;
 #define REF_RECORD_BITS 24
@@ -26,7 +26,7 @@ static_assert(WEIR_FLOW_LIVE_MAX == 1u << REF_RECORD_BITS, "a record's number fi
 
 struct flow_reader {
     struct flow_reader *next;
-    uint64_t word; /* the task's reference; above it, how many readers may be added before those that have ended are dropped */
+    uint64_t word; /* the task's reference; above it, how many readers may be added until ended ones are dropped */
 };
 
 struct flow_entry {

@@ -2,8 +2,9 @@
  *
  * graph.h - the layout of a graph and of a run, and what the graph's files ask of each other.
  *
- * A graph: one record of 32 bytes a node, in topological order, and its rows of successors as 32-bit edges, one after the
- * other. A run: a counter of 32 bits a node, a slot for each node that lives beyond its function's return, and a scope.
+ * A graph: one record of 32 bytes a node, in topological order, and its rows of successors as 32-bit edges, one after
+ * the other. A run: a counter of 32 bits a node, a slot for each node that lives beyond its function's return, and a
+ * scope.
  *
  * Threads: a graph is written by its builder only and constant once frozen. A run's plain fields are written before its
  * first task exists and after its last one has ended; the rest says who writes it.
@@ -12,7 +13,8 @@
  *      sets it back to 0 before v begins: a run that was not stopped leaves all counters at 0, as it found them.
  *  G2  An edge marked EDGE_DIRECT makes its target ready by itself: no counter is touched.
  *  G3  Each task of a run (a range, a slot's task) owes one completion to the run's scope. A strand takes a supply
- *      of completions for what it pushes, and pays back what it has left: two atomic operations per strand, none per task.
+ *      of completions for what it pushes, and pays back what it has left: two atomic operations per strand, none per
+ *      task.
  * Source: compressed sparse rows; topological order after Kahn (CACM 1962).
  */
 #ifndef WEIR_GRAPH_INTERNAL_H
@@ -239,7 +241,8 @@ weir_task *slot_run(weir_worker *w, weir_task *task);
 
 /* Marks a task as one of the run's. */
 void run_task_init(weir_run *run, weir_task *t, weir_task_fn *fn);
-/* Stops what has not begun, in the run and in the graphs that are its nodes; or in the outermost run that it is part of. */
+/* Stops what has not begun, in the run and in the graphs that are its nodes; or in the outermost run that it is part
+ * of. */
 void run_stop(weir_run *run);
 void run_stop_all(weir_run *run);
 static inline bool run_is_stopped(const weir_run *run)

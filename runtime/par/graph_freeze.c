@@ -8,34 +8,10 @@
  * graph. Nodes that were added in an order that suits keep it. If the edges came row by row, too, one pass does it all.
  * Source: topological order after Kahn (CACM 1962), newest first, so that a chain of successors stays together.
  */
+#include "par/graph_freeze.h"
+
 #include <errno.h>
 #include <string.h>
-
-#include "par/graph.h"
-
-#define ORDER_BLOCK 256u /* edges looked at before the first answer */
-#define SMALL_ROW 8u /* successors: up to here looking for doubles pair by pair is faster than marking */
-
-struct freeze {
-    weir_graph *g;
-    struct node *nodes;
-    struct raw_edge *raw;
-    uint32_t n;
-    uint32_t m;
-    uint32_t sources;
-    uint32_t *edges;      /* m edges, room for the sources behind them */
-    uint32_t *scratch;    /* n words, when asked for: marks, open strong predecessors, room for a row */
-    uint32_t *order;      /* n words: nodes in topological order, then (as `rank`) the inverse */
-    uint32_t *rank;
-    bool forward;         /* all strong edges lead to later nodes */
-    bool by_rows;         /* the edges come row by row */
-    weir_graph_fault *fault;
-};
-
-static size_t words(uint32_t n)
-{
-    return (size_t)n * sizeof(uint32_t);
-}
 
 /* False: no memory. */
 static bool need_scratch(struct freeze *f)
@@ -97,8 +73,7 @@ static void fill_rows(struct freeze *f)
         f->edges[--f->nodes[f->raw[i].from].row] = f->raw[i].to;
 }
 
-/* The graph is not frozen after all. */
-static void forget_degrees(struct freeze *f)
+void freeze_forget(struct freeze *f)
 {
     for (uint32_t i = 0; i <= f->n; i++) {
         f->nodes[i].row = 0;
@@ -151,7 +126,8 @@ static inline int check_doubles(struct freeze *f, uint32_t node)
     return r;
 }
 
-/* Names a cycle among the nodes that still have open predecessors: each of them has one such predecessor to go back to. */
+/* Names a cycle among the nodes that still have open predecessors: each of them has one such predecessor to go back
+ * to. */
 static void name_cycle(struct freeze *f)
 {
     uint32_t *back = f->order, at = 0, length = 0;
@@ -233,7 +209,8 @@ static uint32_t priority_of(const struct freeze *f, uint32_t edge)
     return f->nodes[edge & EDGE_TARGET].info & INFO_PRIORITY;
 }
 
-/* Higher priorities first; equal ones stay in order. A row and the sources have no doubles: scratch has room for them. */
+/* Higher priorities first; equal ones stay in order. A row and the sources have no doubles: scratch has room for
+ * them. */
 static void sort_by_priority(const struct freeze *f, uint32_t *row, uint32_t length)
 {
     uint32_t k = 0;
@@ -247,8 +224,7 @@ static void sort_by_priority(const struct freeze *f, uint32_t *row, uint32_t len
     memset(f->scratch, 0, words(length)); /* no marks */
 }
 
-/* Puts the direct edges of a row last: they are one range. False: no memory for that. */
-static bool direct_last(struct freeze *f, uint32_t *row, uint32_t length)
+bool freeze_direct_last(struct freeze *f, uint32_t *row, uint32_t length)
 {
     uint32_t i = 0, direct = 0;
     while (i < length && (row[i] & EDGE_DIRECT) == 0)
@@ -286,7 +262,7 @@ static inline bool mark_row(struct freeze *f, uint32_t node)
             row[i] |= EDGE_DIRECT;
     if (f->g->ranked)
         sort_by_priority(f, row, length);
-    else if (length > 1 && !direct_last(f, row, length))
+    else if (length > 1 && !freeze_direct_last(f, row, length))
         return false;
     if (follows(f, node))
         f->nodes[node].info |= INFO_FOLLOWS;
@@ -317,7 +293,8 @@ static int finish_rows(struct freeze *f)
     return 0;
 }
 
-/* Puts nodes that came in another order into a topological one. Everything that can fail comes before the first change. */
+/* Puts nodes that came in another order into a topological one. Everything that can fail comes before the first
+ * change. */
 static int reorder(struct freeze *f)
 {
     uint32_t sources = 0;
@@ -336,7 +313,7 @@ static int reorder(struct freeze *f)
         return r != 0 ? r : -ENOENT;
     renumber(f);
     memset(f->scratch, 0, words(f->n)); /* no marks */
-    forget_degrees(f);
+    freeze_forget(f);
     count_degrees(f);
     fill_rows(f);
     return 0;
@@ -354,127 +331,6 @@ static int lay_out(struct freeze *f)
     return r != 0 ? r : finish_rows(f);
 }
 
-/* --- in place ------------------------------------------------------------------------------------------------- */
-
-/* Whether every edge leads forward, from a row that is not before the last one's. By blocks: no branch in the loop. */
-static bool is_in_order(const struct freeze *f)
-{
-    const struct raw_edge *raw = f->raw;
-    bool in_order = !f->g->weak && !f->g->ranked && raw[0].to > raw[0].from;
-    for (uint32_t i = 1, end; i < f->m && in_order; i = end) {
-        uint32_t wrong = 0;
-        end = f->m - i < ORDER_BLOCK ? f->m : i + ORDER_BLOCK;
-        for (uint32_t k = i; k < end; k++)
-            wrong |= (uint32_t)(raw[k].from < raw[k - 1].from) | (uint32_t)(raw[k].to <= raw[k].from);
-        in_order = wrong == 0;
-    }
-    return in_order;
-}
-
-/* Nodes up to v have their rows; v's predecessors have all been counted, since they come before it. `incoming`: v's
- * `row` until now, the last edge that leads there. */
-static inline void enter_row(struct freeze *f, uint32_t v, uint32_t begin, uint32_t *direct)
-{
-    struct node *n = &f->nodes[v];
-    uint32_t incoming = n->row;
-    n->row = begin;
-    if (n->strong == 0)
-        f->sources++;
-    if (n->strong != 1)
-        return;
-    f->edges[incoming] |= EDGE_DIRECT;
-    ++*direct;
-    if (incoming == begin - 1 && n[-1].row == incoming && (n[-1].info & INFO_SPECIAL) == 0)
-        n[-1].info |= INFO_FOLLOWS;
-}
-
-/* Whether `to` is in a row already, or perhaps: that of a row that doesn't rise and is long. */
-static bool may_be_in_row(const struct freeze *f, uint32_t begin, uint32_t end, uint32_t to)
-{
-    if (end - begin > SMALL_ROW)
-        return true;
-    while (begin < end)
-        if (f->edges[begin++] == to)
-            return true;
-    return false;
-}
-
-/* Undoes rows_in_place(): the first m edges, of the rows up to node `last`. */
-static void raw_again(struct freeze *f, uint32_t last, uint32_t m)
-{
-    for (uint32_t v = last + 1; v-- > 0;)
-        for (; m > f->nodes[v].row; m--) /* from behind: an edge is read before its place is written */
-            f->raw[m - 1] = (struct raw_edge){v, f->edges[m - 1] & EDGE_TARGET};
-    forget_degrees(f);
-}
-
-/* Lays out the rows in the memory of the edges as they were added: the one pass. False: nothing was done. */
-static bool rows_in_place(struct freeze *f, uint32_t *direct)
-{
-    uint32_t v = 0, begin = 0, last = 0;
-    enter_row(f, 0, 0, direct);
-    for (uint32_t i = 0; i < f->m; i++) {
-        struct raw_edge e = f->raw[i];
-        if (e.from != v) {
-            while (v != e.from)
-                enter_row(f, ++v, i, direct);
-            begin = i;
-        } else if (UNLIKELY(e.to <= last) && may_be_in_row(f, begin, i, e.to)) {
-            raw_again(f, v, i);
-            f->raw[i] = e;
-            return false;
-        }
-        last = e.to;
-        f->edges[i] = e.to;
-        f->nodes[e.to].strong++;
-        f->nodes[e.to].row = i;
-    }
-    while (++v < f->n)
-        enter_row(f, v, f->m, direct);
-    f->nodes[f->n].row = f->m;
-    return true;
-}
-
-static void list_sources(struct freeze *f)
-{
-    uint32_t *at = f->edges + f->m, left = f->sources;
-    for (uint32_t i = 0; left != 0; i++) {
-        if (f->nodes[i].strong == 0) {
-            *at++ = i | EDGE_DIRECT;
-            left--;
-        }
-    }
-}
-
-/* The layout without a copy of the edges. -EAGAIN: it does not suit this graph; nothing was done, as with -ENOMEM. */
-static int lay_out_in_place(struct freeze *f)
-{
-    uint32_t direct = 0;
-    if (f->n == 0 || f->m == 0 || !is_in_order(f))
-        return -EAGAIN;
-    f->edges = (uint32_t *)f->raw;
-    if (!rows_in_place(f, &direct)) {
-        f->edges = NULL;
-        f->sources = 0;
-        return -EAGAIN;
-    }
-    bool done = true;
-    for (uint32_t i = 0; direct != 0 && direct != f->m && i < f->n && done; i++)
-        done = direct_last(f, f->edges + f->nodes[i].row, f->nodes[i + 1].row - f->nodes[i].row);
-    uint32_t *edges = NULL;
-    if (done)
-        edges = os_resize(f->raw, f->g->raw.room * sizeof *f->raw, edges_bytes(f->m, f->n), CACHE_LINE);
-    if (edges == NULL) {
-        raw_again(f, f->n - 1, f->m);
-        f->edges = NULL;
-        return -ENOMEM;
-    }
-    f->g->raw = (struct vector){NULL, 0, 0};
-    f->edges = edges;
-    list_sources(f);
-    return 0;
-}
-
 int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
 {
     if (g == NULL || (fault != NULL && fault->nodes == NULL && fault->room != 0))
@@ -487,12 +343,12 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
                        .m = (uint32_t)g->raw.count, .fault = fault};
     if (fault != NULL)
         fault->count = 0;
-    int r = lay_out_in_place(&f);
+    int r = freeze_in_place(&f);
     if (r == -EAGAIN)
         r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);
     if (r != 0) {
-        forget_degrees(&f);
+        freeze_forget(&f);
         os_free(f.edges, edges_bytes(f.m, f.n));
         os_free(f.order, words(f.n));
         os_free(f.rank, words(f.n));

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * graph_node.c - nodes that are more than a call: conditions, spawning nodes, graphs as nodes, nodes that hold semaphores,
- * pinned nodes; and every node of a run that is stopped, timed or has a deadline.
+ * graph_node.c - nodes that are more than a call: conditions, spawning nodes, graphs as nodes, nodes that hold
+ * semaphores, pinned nodes; and every node of a run that is stopped, timed or has a deadline.
  *
  * A node that lives on when its worker goes away does so in its slot, whose task comes back as a task of the run:
- * asked (for semaphores) -> sent (to its worker) -> works (children, an inner graph) -> returned (semaphores), each stage
- * only where there is something to wait for. No worker blocks in any of them.
+ * asked (for semaphores) -> sent (to its worker) -> works (children, an inner graph) -> returned (semaphores), each
+ * stage only where there is something to wait for. No worker blocks in any of them.
  *
- * Threads: the strand's worker. Invariants: the slot's task owes one completion of the run while it is away (G3), counted
- * before it may come back; whoever hands it over has nothing more to do with the slot.
+ * Threads: the strand's worker. Invariants: the slot's task owes one completion of the run while it is away (G3),
+ * counted before it may come back; whoever hands it over has nothing more to do with the slot.
  */
 #include <errno.h>
 
@@ -126,8 +126,8 @@ static uint32_t slot_end(struct strand *s, struct slot *slot, int r)
     return slot_leave(s, slot);
 }
 
-/* The result of the inner graph; if it was cancelled, so is this run: a cancel that came late, while the run was started
- * again, may have reached the inner graph only. */
+/* The result of the inner graph; if it was cancelled, so is this run: a cancel that came late, while the run was
+ * started again, may have reached the inner graph only. */
 static int inner_result(const struct slot *slot)
 {
     int r = run_result(slot->inner);

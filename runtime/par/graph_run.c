@@ -9,7 +9,8 @@
  * runs, so that nothing that is ready is ever out of thieves' reach.
  *
  * Threads: a strand belongs to its worker. Invariants: G1 to G3 of graph.h, and
- *  G4  An arrival is held back only while a node runs here that must arrive at the same target: so nothing waits for it.
+ *  G4  An arrival is held back only while a node runs here that must arrive at the same target: so nothing waits for
+ *  it.
  */
 #include "par/graph.h"
 
@@ -279,7 +280,8 @@ static inline uint32_t settle(struct strand *s, uint32_t v)
     return v;
 }
 
-/* Outside work is not starved by a long run, and a stop that discards is noticed: back to the scheduler now and then. */
+/* Outside work is not starved by a long run, and a stop that discards is noticed: back to the scheduler now and
+ * then. */
 static bool must_yield(struct strand *s)
 {
     s->budget = INJECTOR_INTERVAL; /* nodes between two looks, as tasks */

@@ -171,7 +171,8 @@ bool weir_run_stopped(const weir_run *run)
 
 /* --- starting ------------------------------------------------------------------------------------------------- */
 
-/* Whether all semaphores, inner graphs' too, belong to this runtime, and nothing is pinned to workers from `pins` on: 0,
+/* Whether all semaphores, inner graphs' too, belong to this runtime, and nothing is pinned to workers from `pins` on:
+ * 0,
  * -EXDEV or -ERANGE. */
 static int check_fit(const weir_run *run, const weir_runtime *rt, uint32_t pins)
 {

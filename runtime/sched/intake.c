@@ -14,6 +14,7 @@
 
 #define GATHER_NS UINT64_C(1000) /* bench `submit`: a submitter's single tasks that come together in that time are worth it */
 #define GATHER_TASKS 4u /* a choice: fewer in one take are a trickle */
+#define GATHER_CAPACITY 256u /* a choice: a shorter queue may fill up meanwhile, and then its submitter sleeps */
 #define TRICKLE 32u     /* a choice: takes of a trickle before the worker tries whether waiting brings more */
 #define TIMERS_TURN 3u /* looks at outside work, of which one begins with due timers: odd, as the others take turns */
 
@@ -27,7 +28,7 @@
  */
 static void gather(struct worker *w)
 {
-    if (LIKELY(w->trickle < TRICKLE) || runtime_is_crowded(w->rt))
+    if (LIKELY(w->trickle < TRICKLE) || w->rt->config.queue_capacity < GATHER_CAPACITY || runtime_is_crowded(w->rt))
         return;
     while (os_ticks_to_ns(os_ticks() - w->last_take) < GATHER_NS)
         os_relax();

@@ -3,9 +3,10 @@
  * room.h - where submitters sleep while a ring is full, and when they are woken.
  *
  * A submitter sleeps in patience first, for ROOM_PATIENCE_NS at most: the patient are woken when half of the ring is
- * free, so that a fast stream pays for one sleep and one wake-up per half a ring, not per slot. Whoever has been patient
- * for so long without success is eager from then on: woken as soon as a slot is free, one submitter per task taken. So
- * a submitter whose tasks are slow, or needed by others, never waits for more than the room that it needs.
+ * free (of a short one, when a slot is), so that a fast stream pays for one sleep and one wake-up per half a ring, not
+ * per slot. Whoever has been patient for so long without success is eager from then on: woken as soon as a slot is free,
+ * one submitter per task taken. So a submitter whose tasks are slow, or needed by others, never waits for more than the
+ * room that it needs.
  *
  * Threads: room_wait: submitters. room_notify: who has taken tasks. room_notify_all: any.
  * Invariants: no wake-up of an eager one is lost (eventcount.h). One of a patient one may come late, by its patience

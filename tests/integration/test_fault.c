@@ -487,6 +487,46 @@ Test(fault, a_graph_that_could_not_allocate_is_as_it_was)
     build_as_long_as_it_fails(true);
 }
 
+/* Each task reads what all writers before it have left. */
+static void flow_with_faults(weir_runtime *rt, bool *failed)
+{
+    enum { WRITERS = 40 };
+    static char datum[2000];
+    weir_dep deps[WRITERS];
+    weir_atomic_u32 visits = {0};
+    weir_flow *f = NULL;
+    uint32_t tasks = 0;
+    int r;
+    while ((r = weir_flow_create(rt, 100, &f)) == -ENOMEM)
+        *failed = true;
+    cr_assert_eq(r, 0);
+    for (uint32_t i = 0; i < sizeof datum; i++, tasks++) {
+        uint32_t n = i % WRITERS == 0 && i != 0 ? WRITERS : 1;
+        for (uint32_t k = 0; k < n; k++)
+            deps[k] = (weir_dep){&datum[n == 1 ? i : i - 1 - k], n == 1 ? WEIR_OUT : WEIR_IN};
+        while ((r = weir_flow_add(f, count_node, &visits, deps, n, WEIR_FOREVER)) == -ENOMEM)
+            *failed = true;
+        cr_assert_eq(r, 0);
+    }
+    cr_assert_eq(weir_flow_destroy(f), 0);
+    cr_assert_eq(get(&visits), tasks);
+}
+
+Test(fault, a_flow_without_memory_refuses_a_task_and_takes_it_later)
+{
+    need_faults();
+    weir_runtime *rt = start(2);
+    bool failed = true;
+    uint64_t nth = 1;
+    for (; failed; nth++) {
+        failed = false;
+        arm(OS_FAULT_ALLOC, nth);
+        flow_with_faults(rt, &failed);
+        disarm(OS_FAULT_ALLOC);
+    }
+    cr_assert_gt(nth, 6);
+    stop(rt);
+}
 
 /* Without memory for what is pushed, the nodes wait in the strand. */
 Test(fault, a_graph_runs_without_any_memory)

@@ -190,6 +190,127 @@ Test(flow, a_runtime_that_stops_ends_the_flow)
     cr_assert(r == -ECANCELED || r == 0);
 }
 
+/* Records are used again and again: more often than a generation has numbers. */
+#define GENERATIONS 70000u
+
+static int is_next(weir_worker *w, void *arg)
+{
+    (void)w;
+    if (data.value[0]++ != (long)(uintptr_t)arg)
+        add(&data.wrong, 1);
+    return 0;
+}
+
+Test(flow, records_are_used_again_without_end)
+{
+    weir_runtime *rt = start(2);
+    weir_flow *f;
+    weir_dep deps[] = {{&data.value[0], WEIR_INOUT}, {&data.value[1], WEIR_IN}};
+    OK(weir_flow_create(rt, 2, &f));
+    for (uint32_t i = 0; i < 2 * GENERATIONS; i++)
+        OK(weir_flow_add(f, is_next, (void *)(uintptr_t)i, deps, 1 + i % 2, WEIR_FOREVER));
+    OK(weir_flow_destroy(f));
+    cr_assert_eq(get(&data.wrong), 0);
+    cr_assert_eq(data.value[0], 2 * GENERATIONS);
+    stop(rt);
+}
+
+#define MOST_BEFORE 40u
+
+static int writes_own(weir_worker *w, void *arg)
+{
+    (void)w;
+    usleep(1);
+    *(long *)arg = 1;
+    return 0;
+}
+
+/* All that came before it has ended; then as at the beginning. */
+static int sees_all(weir_worker *w, void *arg)
+{
+    uint32_t n = (uint32_t)(uintptr_t)arg;
+    (void)w;
+    for (uint32_t i = 0; i < n; i++) {
+        if (((long *)data.op)[i] != 1)
+            add(&data.wrong, 1);
+        ((long *)data.op)[i] = 0;
+    }
+    add(&data.ran, 1);
+    return 0;
+}
+
+Test(flow, a_task_waits_for_all_that_come_before_it_however_many)
+{
+    weir_runtime *rt = start(3);
+    weir_flow *f;
+    weir_dep deps[2 * MOST_BEFORE];
+    long *own = (long *)data.op;
+    OK(weir_flow_create(rt, 100, &f));
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t n = 0; n <= MOST_BEFORE; n++) {
+            for (uint32_t i = 0; i < n; i++) {
+                weir_dep out = {&own[i], WEIR_OUT};
+                OK(weir_flow_add(f, writes_own, &own[i], &out, 1, WEIR_FOREVER));
+                deps[2 * i] = deps[2 * i + 1] = (weir_dep){&own[i], WEIR_INOUT}; /* each is named twice */
+                deps[2 * i + 1].access = i % 2 == 0 ? WEIR_IN : WEIR_OUT;
+            }
+            OK(weir_flow_add(f, sees_all, (void *)(uintptr_t)n, deps, 2 * n, WEIR_FOREVER));
+        }
+    }
+    OK(weir_flow_destroy(f));
+    cr_assert_eq(get(&data.wrong), 0);
+    cr_assert_eq(get(&data.ran), 20 * (MOST_BEFORE + 1));
+    stop(rt);
+}
+
+static void adds_elsewhere(weir_worker *w, void *flow)
+{
+    (void)w;
+    set(&share.ran, (uint32_t)-weir_flow_add(flow, fails, NULL, NULL, 0, 0));
+}
+
+Test(flow, bad_arguments_are_refused_and_nothing_is_added)
+{
+    weir_runtime *rt = start(1);
+    weir_flow *f = NULL, *none = NULL;
+    weir_dep one = {&share, WEIR_INOUT};
+    cr_assert_eq(weir_flow_create(rt, 0, NULL), -EINVAL);
+    cr_assert_eq(weir_flow_create(rt, WEIR_FLOW_LIVE_MAX + 1, &none), -EINVAL);
+    cr_assert_eq(weir_flow_create(NULL, 0, &none), -EINVAL);
+    cr_assert_null(none);
+    OK(weir_flow_create(rt, 1, &f));
+    cr_assert_eq(weir_flow_add(NULL, fails, NULL, &one, 1, 0), -EINVAL);
+    cr_assert_eq(weir_flow_add(f, NULL, NULL, &one, 1, 0), -EINVAL);
+    cr_assert_eq(weir_flow_add(f, fails, NULL, NULL, 1, 0), -EINVAL);
+    one.access = (weir_access)7;
+    cr_assert_eq(weir_flow_add(f, fails, NULL, &one, 1, 0), -EINVAL);
+    call(rt, adds_elsewhere, f);
+    cr_assert_eq(get(&share.ran), EINVAL, "not by who made it");
+    cr_assert_eq(weir_flow_wait(NULL), -EINVAL);
+    OK(weir_flow_destroy(f));
+    stop(rt);
+}
+
+Test(flow, a_cancel_skips_what_has_not_begun)
+{
+    weir_runtime *rt = start(1);
+    weir_flow *f;
+    weir_dep one = {&share, WEIR_INOUT};
+    OK(weir_flow_create(rt, 0, &f));
+    OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0));
+    for (int i = 0; i < 100; i++)
+        OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
+    weir_flow_cancel(f);
+    cr_assert_eq(weir_flow_add(f, writes, NULL, &one, 1, 0), -ECANCELED);
+    set(&share.gate, 1);
+    cr_assert_eq(weir_flow_wait(f), -ECANCELED);
+    cr_assert_eq(get(&share.ran), 0);
+    OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
+    OK(weir_flow_destroy(f));
+    cr_assert_eq(get(&share.ran), 1);
+    stop(rt);
+}
+
 /* --- pipelines ------------------------------------------------------------------------------------------------ */
 
 #define ITEMS 3000u
@@ -295,5 +416,32 @@ Test(pipeline, an_error_ends_it)
     cr_assert_eq(weir_pipeline(rt, stages, 3, 0, NULL), -EINVAL);
     stages[0].kind = WEIR_STAGE_PARALLEL;
     cr_assert_eq(weir_pipeline(rt, stages, 3, 8, NULL), -EINVAL);
+    stop(rt);
+}
+
+static int ends_at_once(weir_worker *w, void **item, void *arg)
+{
+    (void)w, (void)item, (void)arg;
+    return 1;
+}
+
+Test(pipeline, bad_arguments_are_refused)
+{
+    weir_runtime *rt = start(1);
+    weir_stage stages[WEIR_STAGES_MAX + 1];
+    for (uint32_t i = 0; i <= WEIR_STAGES_MAX; i++)
+        stages[i] = (weir_stage){ends_at_once, NULL, WEIR_STAGE_SERIAL};
+    cr_assert_eq(weir_pipeline(rt, NULL, 1, 1, NULL), -EINVAL);
+    cr_assert_eq(weir_pipeline(rt, stages, 0, 1, NULL), -EINVAL);
+    cr_assert_eq(weir_pipeline(rt, stages, WEIR_STAGES_MAX + 1, 1, NULL), -EINVAL);
+    cr_assert_eq(weir_pipeline(rt, stages, 2, 0, NULL), -EINVAL);
+    cr_assert_eq(weir_pipeline(rt, stages, 2, WEIR_TOKENS_MAX + 1, NULL), -EINVAL);
+    cr_assert_eq(weir_pipeline(NULL, stages, 2, 1, NULL), -EINVAL);
+    stages[1].fn = NULL;
+    cr_assert_eq(weir_pipeline(rt, stages, 2, 1, NULL), -EINVAL);
+    stages[0].kind = WEIR_STAGE_PARALLEL;
+    cr_assert_eq(weir_pipeline(rt, stages, 1, 1, NULL), -EINVAL);
+    stages[0].kind = WEIR_STAGE_SERIAL;
+    OK(weir_pipeline(rt, stages, 1, 1, NULL));
     stop(rt);
 }

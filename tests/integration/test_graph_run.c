@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_graph_run.c - what must hold for runs of graphs: how often, how they end and who is told, several at once, times.
+ * test_graph_run.c - what must hold for runs of graphs: how often, how they end and who is told, several at once,
+ * times.
  */
 #include "graph_support.h"
 
@@ -202,7 +203,8 @@ Test(graph_run, dot_shows_names_kinds_and_times)
     stop(rt);
 }
 
-/* --- a run that is waited for by the only worker there is ----------------------------------------------------------- */
+/* --- a run that is waited for by the only worker there is
+ * ----------------------------------------------------------- */
 
 static weir_task from_outside;
 static weir_runtime *only;

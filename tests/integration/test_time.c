@@ -33,8 +33,8 @@ static weir_task *alarm_run(weir_worker *w, weir_task *self)
     a->on = weir_worker_index(w);
     if (a->ran_at < a->deadline || weir_timer_is_pending(&a->timer))
         add(&wrong, 1);
-    add(&a->runs, 1);
     a->order = add(&ran, 1) - 1;
+    add(&a->runs, 1); /* last: from here on the record may be the test's again */
     return NULL;
 }
 
@@ -219,13 +219,15 @@ Test(timers, many_fire_once_each_in_the_order_of_their_slots)
     uint64_t from = in_ms(50);
     for (uint32_t i = 0; i < MANY; i++)
         start_at(rt, &alarms[i], from + (uint64_t)(i * UINT64_C(7919) % MANY) * 3000);
+    bool all_in_time = weir_now() < from; /* on a slow machine the first fire before the last are started */
     cr_assert(reaches(&ran, MANY));
     stop(rt);
     cr_assert_eq(get(&wrong), 0);
     for (uint32_t i = 0; i < MANY; i++) {
         uint32_t rank = (uint32_t)(i * UINT64_C(7919) % MANY), order = alarms[i].order;
         cr_assert_eq(get(&alarms[i].runs), 1);
-        cr_assert(order < rank + ASIDE && rank < order + ASIDE, "number %u ran as number %u", rank, order);
+        cr_assert(!all_in_time || (order < rank + ASIDE && rank < order + ASIDE), "number %u ran as number %u", rank,
+                  order);
     }
 }
 

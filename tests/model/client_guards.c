@@ -96,6 +96,15 @@ static void check_crossings(void)
     MODEL_ASSERT(ups - downs == (weir_watermark_is_above(&mark) ? 1 : 0));
 }
 
+/* Nobody else is about: a crossing is found by the update that crosses. */
+static void update_alone(void)
+{
+    update(1);
+    MODEL_ASSERT(ups == 1);
+    update((uint32_t)-1);
+    MODEL_ASSERT(downs == 1);
+}
+
 static weir_level_fn *const no_listener = NULL;
 
 /* Takes the listener away; afterwards its argument is the remover's to change. */
@@ -220,6 +229,7 @@ static const struct model_client clients[] = {
      .preemptions = 3},
     {.name = "crossings_in_turns", .setup = setup_mark, .check = check_crossings,
      .thread = {update_up_and_down, update_up_and_down}},
+    {.name = "crossings_of_one", .setup = setup_mark, .check = check_crossings, .thread = {update_alone}},
     {.name = "listener_removed", .setup = setup_mark, .thread = {push, remove_listener}},
     {.name = "probes_are_counted", .setup = setup_open, .check = check_all_probes, .thread = {ask_twice, ask_only}},
     {.name = "cancelled_probe_passes_on", .setup = setup_open, .check = check_probes,

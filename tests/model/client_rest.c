@@ -87,12 +87,25 @@ static void wakes(void)
     MODEL_ASSERT(idle_wake(&rt->idle, 0) == 1);
 }
 
-static void takes_the_last(void)
+static void takes_the_last(struct worker *w)
+{
+    MODEL_ASSERT(worker_take_injected(w) == &job.task);
+    rig_worker_end();
+}
+
+static void sleeps(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(elastic_sleep(w, true) == REST_WOKEN);
+    takes_the_last(w);
+}
+
+/* As a worker whose seat was announced before it had a thread. */
+static void sleeps_at_its_beginning(void)
 {
     struct worker *w = rig_worker(rt, 0);
     idle_sleep(&rt->idle, 0);
-    MODEL_ASSERT(worker_take_injected(w) == &job.task);
-    rig_worker_end();
+    takes_the_last(w);
 }
 
 /* --- one that is put off duty ------------------------------------------------------------------------------------- */
@@ -133,7 +146,8 @@ static void check_drop(void)
 static const struct model_client clients[] = {
     CLIENT("count_against_a_call", setup_called, check_goes_on, announce_and_count, calls),
     CLIENT("count_against_a_leaver", setup_leaver, check_goes_on, announce_and_count, leaves),
-    CLIENT("count_against_a_taker", setup_woken, check_goes_on, announce_and_count, takes_the_last, wakes),
+    CLIENT("count_against_a_taker", setup_woken, check_goes_on, announce_and_count, sleeps, wakes),
+    CLIENT("count_against_a_new_taker", setup_woken, check_goes_on, announce_and_count, sleeps_at_its_beginning, wakes),
     CLIENT("withdrawal_against_an_announcement", setup_surplus, check_drop, announces_and_finds, withdraws),
 };
 

@@ -3,8 +3,8 @@
  * client_slot.c - nodes that outlive their function: semaphores, children, pinned nodes, graphs as nodes, and who frees
  * what they use.
  *
- * Threads: thread i stands for worker i, or for a program's thread where it says so. Invariants: a slot is one execution
- * of its node at a time; a permit is held once; nothing is freed under its last use.
+ * Threads: thread i stands for worker i, or for a program's thread where it says so. Invariants: a slot is one
+ * execution of its node at a time; a permit is held once; nothing is freed under its last use.
  */
 #include "graph_rig.h"
 

@@ -8,7 +8,7 @@
 #include "os/os.h"
 #include "sched/room.h"
 
-#define CAPACITY 8u
+#define CAPACITY 64u
 #define SOON_NS UINT64_C(1000000)
 
 static struct ring ring;
@@ -34,7 +34,7 @@ TestSuite(room, .init = setup, .fini = teardown, .timeout = 30);
 
 static void take(uint32_t n)
 {
-    weir_task *out[RING_CHAIN];
+    weir_task *out[CAPACITY];
     uint64_t stamp;
     cr_assert_eq(ring_take(&ring, out, n, &stamp), n);
     room_notify(&room, &ring, n);
@@ -125,6 +125,18 @@ Test(room, deadline_ends_patience_and_eagerness)
     cr_assert_geq(os_now() + 1, soon);
     cr_assert_eq(atom_load(&room.eager.waiters, memory_order_relaxed), 0);
     cr_assert_eq(atom_load(&room.patient.waiters, memory_order_relaxed), 0);
+}
+
+Test(room, patient_submitter_of_a_short_queue_is_woken_by_one_free_slot)
+{
+    struct room_wait w;
+    ring.capacity = CAPACITY - 1;
+    take(2);
+    room_begin(&w, &room, OS_FOREVER);
+    room_prepare(&w);
+    take(1);
+    cr_assert_eq(calls_of(&room.patient), 1);
+    cr_assert_eq(room_sleep(&w), 0);
 }
 
 Test(room, everybody_is_woken_by_notify_all)

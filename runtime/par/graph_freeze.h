@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * graph_freeze.h - a freeze under way: what its two layouts share.
+ *
+ * Threads: the builder.
+ */
+#ifndef WEIR_GRAPH_FREEZE_H
+#define WEIR_GRAPH_FREEZE_H
+
+#include "par/graph.h"
+
+#define SMALL_ROW 8u /* successors: up to here looking for doubles pair by pair is faster than marking */
+
+struct freeze {
+    weir_graph *g;
+    struct node *nodes;
+    struct raw_edge *raw;
+    uint32_t n;
+    uint32_t m;
+    uint32_t sources;
+    uint32_t *edges;      /* m edges, room for the sources behind them */
+    uint32_t *scratch;    /* n words, when asked for: marks, open strong predecessors, room for a row */
+    uint32_t *order;      /* n words: nodes in topological order, then (as `rank`) the inverse */
+    uint32_t *rank;
+    bool forward;         /* all strong edges lead to later nodes */
+    bool by_rows;         /* the edges come row by row */
+    weir_graph_fault *fault;
+};
+
+static inline size_t words(uint32_t n)
+{
+    return (size_t)n * sizeof(uint32_t);
+}
+
+/* The graph is not frozen after all. */
+void freeze_forget(struct freeze *f);
+/* Puts the direct edges of a row last: they are one range. False: no memory for that. */
+bool freeze_direct_last(struct freeze *f, uint32_t *row, uint32_t length);
+/* graph_in_place.c: the layout without a copy of the edges. -EAGAIN: it does not suit this graph; nothing was done, as
+ * with -ENOMEM. */
+int freeze_in_place(struct freeze *f);
+
+#endif
