@@ -150,9 +150,9 @@ int main(void)
     if (weir_start(&rt, NULL) != 0)
         return 1;
     int e = serve(rt, "/proc/self/comm", body, sizeof body, &good);
-    printf("/proc/self/comm: %s", good == 0 ? body : weir_strerror(good));
+    printf("/proc/self/comm: %s", good == 0 ? body : strerror(-good));
     e = e ? e : serve(rt, "/nowhere", body, sizeof body, &missing);
-    printf("/nowhere: %s\n", weir_strerror(missing));
+    printf("/nowhere: %s\n", strerror(-missing));
     e = e ? e : weir_call(rt, count_entries, &entries);
     printf("/ has %u entries\n", entries);
     weir_stop(rt, WEIR_DRAIN, WEIR_FOREVER);

@@ -83,15 +83,17 @@ static void complete(struct io *io, weir_io *op)
 
 static void begin(struct io *io, struct poller *p, weir_io *op, bool cancelled)
 {
-    if (UNLIKELY(cancelled || io->discarding))
+    if (op->marks & POLLER_OVER) { /* it was done at once, and has its result */
+        complete(io, op);
+    } else if (UNLIKELY(cancelled || io->discarding)) {
         op->result = -ECANCELED;
-    else if (UNLIKELY(op->deadline != OS_FOREVER && op->deadline <= os_now()))
+        complete(io, op);
+    } else if (UNLIKELY(op->deadline != OS_FOREVER && op->deadline <= os_now())) {
         op->result = -ETIME;
-    else {
+        complete(io, op);
+    } else {
         poller_start(p, op);
-        return;
     }
-    complete(io, op);
 }
 
 /* A request, to begin or to cancel, is taken. */

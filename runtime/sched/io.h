@@ -15,10 +15,11 @@
  * over       (queued) its result is there, and the request that refers to it is on its way
  *
  * The keeper is the one worker that sleeps in the poller instead of on its own word: it is announced as any other
- * sleeper (idle.h), and a waker that finds MARK_POLLING in its token rings the poller. When it leaves with work while
- * others sleep, one of these becomes deputy: it sleeps for DEPUTY_NS, and takes the seat if it is still empty. So a
- * wake-up is paid once per busy period, not per completion, and a worker in a long task delays nobody for longer than
- * that. The keeper of timers (timers.h) is another office: one worker may hold both, and sleeps in io_sleep() anyway.
+ * sleeper (idle.h), and a waker that finds MARK_POLLING in its token rings the poller. Who parks while others are awake
+ * does not sit: it becomes deputy, sleeps for DEPUTY_NS at a time, and takes the seat if nobody has looked there
+ * meanwhile. So completions that a busy worker takes wake nobody, and one in a long task delays nobody for longer than
+ * that. The keeper of timers (timers.h) is another office: one worker may hold both, and sleeps in
+ * io_sleep() anyway.
  *
  * Threads: io_start, io_flush, io_take, io_sleep, io_leave: the worker. io_cancel: any worker of the runtime.
  * Invariants:

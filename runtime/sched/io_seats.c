@@ -51,21 +51,33 @@ void io_appoint(const struct worker *w)
     idle_rouse(&rt->idle, id);
 }
 
-/* A worker that is announced looks whether it shall sit. */
+/* A hint: if it is wrong, a deputy finds out. */
+static bool others_are_awake(const struct runtime *rt)
+{
+    /* relaxed: as above */
+    return atom_load(&rt->idle.sleepers, memory_order_relaxed) < duty_on(duty_read(&rt->elastic.duty));
+}
+
+/* A worker that is announced looks whether it shall sit. While others are awake and look, it does not sleep in the
+ * poller, where each completion that they take would wake it: it is deputy, or nothing. */
 void io_sit(struct worker *w)
 {
     struct io *io = &w->rt->io;
-    const struct poller *p = io_poller(io);
     bool deputy = sits(&io->deputy, w);
+    bool others_look = deputy ? io->rounds - w->io.rounds > 1 : others_are_awake(w->rt);
     if (io->ready.first != NULL)
         return;
-    if (p->in_flight != 0 && is_empty(&io->keeper))
-        atom_store(&io->keeper, w->id + 1, memory_order_relaxed); /* relaxed: claims are ordered by the lock */
-    else if (deputy && p->in_flight != 0 && io->rounds - w->io.rounds > 1)
-        deputy = false; /* a coming and going: it stays */
-    if (deputy)
-        leave(&io->deputy);
     w->io.rounds = io->rounds;
+    if (io_poller(io)->in_flight == 0 || !is_empty(&io->keeper)) {
+        if (deputy && !others_look)
+            leave(&io->deputy);
+    } else if (!others_look) {
+        atom_store(&io->keeper, w->id + 1, memory_order_relaxed); /* relaxed: claims are ordered by the lock */
+        if (deputy)
+            leave(&io->deputy);
+    } else if (is_empty(&io->deputy)) {
+        atom_store(&io->deputy, w->id + 1, memory_order_relaxed); /* relaxed: the same */
+    }
 }
 
 /* --- sleeping ------------------------------------------------------------------------------------------------- */

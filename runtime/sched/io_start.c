@@ -15,27 +15,24 @@
 
 /* --- starting and cancelling ---------------------------------------------------------------------------------- */
 
-/* What can be done here and now is, where the poller would only wait for the moment to do it. True: it is completed. */
-static bool do_at_once(struct worker *w, weir_io *op)
+/* What can be done here and now is, where the poller would only wait for the moment to do it. */
+static void do_at_once(struct worker *w, weir_io *op)
 {
     if (op->op == POLLER_CLOSE)
-        return false;
+        return;
     int64_t r;
     if (op->deadline != OS_FOREVER && op->deadline <= os_now()) {
         r = -ETIME;
     } else if ((r = io_call_try(op)) == -EAGAIN) {
         if (!io_call_must_block(op))
-            return false;
+            return;
         bool blocked = block_begin(w) != 0; /* by the task itself */
         r = io_call_do(op);
         if (!blocked)
             (void)block_end(w);
     }
     op->result = r;
-    weir_task *t = io_pay(op);
-    if (t != NULL)
-        weir_push(worker_public(w), t);
-    return true;
+    op->marks = POLLER_OVER;
 }
 
 static void gather(struct worker *w, weir_io *op)
@@ -82,8 +79,8 @@ int io_start(struct worker *w, weir_io *op)
             return r;
     }
     op->marks = 0;
-    if (io_poller(&rt->io)->kind->name == WEIR_IO_EPOLL && do_at_once(w, op))
-        return 0;
+    if (io_poller(&rt->io)->kind->name == WEIR_IO_EPOLL)
+        do_at_once(w, op); /* if it could be, what is gathered is its completion: a push would wake somebody for it */
     gather(w, op);
     return 0;
 }
