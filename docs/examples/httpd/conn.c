@@ -60,7 +60,8 @@ struct conn {
     uint32_t kept_in, kept_out;
     uint32_t lingered;     /* bytes */
     enum next next;
-    bool counted;          /* in server->requests */
+    bool counted;          /* in server->requests, with `pass` */
+    weir_pass pass;
 };
 
 /* What a step works with. */
@@ -80,7 +81,7 @@ enum progress { DONE, BLOCKED, FAILED };
 static void uncount(struct conn *c)
 {
     if (c->counted)
-        httpd_leave(&c->server->requests);
+        weir_gate_leave(&c->pass);
     c->counted = false;
 }
 
@@ -215,7 +216,7 @@ static enum progress send_file(struct step *s)
 /* One more request that waits or is sent piece by piece. */
 static bool count(struct conn *c)
 {
-    c->counted = c->counted || httpd_enter(&c->server->requests, c->server->options.requests);
+    c->counted = c->counted || weir_gate_enter(&c->server->requests, &c->pass) == 0;
     return c->counted;
 }
 

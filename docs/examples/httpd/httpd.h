@@ -55,7 +55,7 @@ struct httpd {
     uint32_t descriptors;      /* numbers that descriptors of this process are below */
     atomic_bool *open;         /* by number: is a connection. For the stop, which has to reach them all */
     atomic_uint connections;   /* now */
-    atomic_uint requests;      /* now: those that `options.requests` limits */
+    weir_gate requests;        /* those that wait, or whose answers are being sent: at most `options.requests` */
     atomic_bool stopping;      /* no new connections, and no further request on old ones */
     atomic_bool listening;     /* the listener is somebody's */
     struct httpd_shard shards[HTTPD_SHARDS];
@@ -71,21 +71,6 @@ static inline void httpd_count(struct httpd *h, const weir_worker *w, enum httpd
 static inline bool httpd_is_stopping(struct httpd *h)
 {
     return atomic_load_explicit(&h->stopping, memory_order_relaxed);
-}
-
-/* One more of what is limited. False: there are `most` already. */
-static inline bool httpd_enter(atomic_uint *count, uint32_t most)
-{
-    /* relaxed, as httpd_leave(): the count is all that is shared */
-    if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < most)
-        return true;
-    atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
-    return false;
-}
-
-static inline void httpd_leave(atomic_uint *count)
-{
-    atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
 }
 
 /* Binds, listens and starts the runtime. 0, or a negative errno; *what tells what failed, and nothing is left then. */

@@ -40,11 +40,6 @@ static uint64_t sum(struct httpd *h, enum httpd_count what)
     return n;
 }
 
-static uint64_t now(atomic_uint *gauge)
-{
-    return atomic_load_explicit(gauge, memory_order_relaxed); /* a statistic */
-}
-
 static void add_server(struct text *t, struct httpd *h)
 {
     static const struct {
@@ -63,8 +58,9 @@ static void add_server(struct text *t, struct httpd *h)
     for (unsigned i = 0; i < 4; i++)
         add(t, "httpd_responses_total{class=\"%uxx\"} %" PRIu64 "\n", i + 2,
             sum(h, (enum httpd_count)(COUNT_2XX + i)));
-    add_one(t, "httpd_connections", "gauge", "Connections now.", now(&h->connections));
-    add_one(t, "httpd_requests", "gauge", "Requests that wait or are being sent now.", now(&h->requests));
+    add_one(t, "httpd_connections", "gauge", "Connections now.", /* relaxed: a statistic */
+            atomic_load_explicit(&h->connections, memory_order_relaxed));
+    add_one(t, "httpd_requests", "gauge", "Requests that wait or are being sent now.", weir_gate_inside(&h->requests));
 }
 
 static void add_runtime(struct text *t, const weir_stats *s)

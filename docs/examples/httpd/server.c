@@ -55,16 +55,26 @@ static void turn_away(struct httpd *h, weir_worker *w, int fd)
     close(fd);
 }
 
+/* One more connection. False: there are as many as may be. */
+static bool enter(struct httpd *h)
+{
+    /* relaxed, both: only the listener adds, and the count is all that it looks at */
+    if (atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed) < h->options.connections)
+        return true;
+    atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
+    return false;
+}
+
 static void accept_one(struct httpd *h, weir_worker *w, int fd)
 {
     const int on = 1;
-    if ((uint32_t)fd >= h->descriptors || !httpd_enter(&h->connections, h->options.connections)) {
+    if ((uint32_t)fd >= h->descriptors || !enter(h)) {
         turn_away(h, w, fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* answers are written as a whole */
     if (!conn_start(w, h, fd)) {
-        httpd_leave(&h->connections);
+        atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
         turn_away(h, w, fd);
     }
 }
@@ -197,7 +207,9 @@ int httpd_start(struct httpd *h, const struct httpd_options *options, const char
         return give_up(h, h->listener);
     *what = "starting the runtime";
     h->open = calloc(h->descriptors, sizeof *h->open);
-    int error = h->open == NULL ? -ENOMEM : start_runtime(h);
+    int error = h->open == NULL ? -ENOMEM : weir_gate_init(&h->requests, options->requests);
+    if (error == 0)
+        error = start_runtime(h);
     if (error != 0)
         return give_up(h, error);
     weir_task *first = start_listening(h);
