@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -44,6 +45,7 @@ static inline bool server_start(struct server *s, const char *program, const cha
         return false;
     s->pid = fork();
     if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no server */
         dup2(out[1], STDOUT_FILENO);
         close(out[0]);
         close(out[1]);

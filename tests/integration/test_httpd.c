@@ -57,6 +57,11 @@ static void up(const char *const *words)
 
 static void setup(void)
 {
+    up((const char *const[]){"--workers", "2", NULL});
+}
+
+static void setup_timeouts(void)
+{
     up((const char *const[]){"--head", "400", "--idle", "400", "--send", "1000", "--workers", "2", NULL});
 }
 
@@ -91,6 +96,7 @@ static struct response ask_alone(const char *request)
 }
 
 TestSuite(httpd, .init = setup, .fini = teardown);
+TestSuite(httpd_timeouts, .init = setup_timeouts, .fini = teardown);
 
 Test(httpd, files_are_served_with_type_and_validators)
 {
@@ -282,7 +288,7 @@ Test(httpd, endless_heads_are_refused_and_the_answer_arrives)
     client_close(&c);
 }
 
-Test(httpd, slow_requests_time_out)
+Test(httpd_timeouts, slow_requests_time_out)
 {
     struct client c;
     struct response r;
@@ -294,7 +300,7 @@ Test(httpd, slow_requests_time_out)
     client_close(&c);
 }
 
-Test(httpd, idle_connections_are_closed_without_a_word)
+Test(httpd_timeouts, idle_connections_are_closed_without_a_word)
 {
     struct client c;
     cr_assert(client_open(&c, server.port));
@@ -306,7 +312,7 @@ Test(httpd, idle_connections_are_closed_without_a_word)
     client_close(&c);
 }
 
-Test(httpd, who_takes_nothing_is_cut_off)
+Test(httpd_timeouts, who_takes_nothing_is_cut_off)
 {
     enum { REQUESTS = 10 }; /* for more than the sockets' buffers hold */
     struct client c;
