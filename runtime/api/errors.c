@@ -37,7 +37,7 @@ const char *weir_strerror(int error)
     case -ETIME: return "refused by the queue-time guard: work waits too long";
     case -EBUSY: return "the task is queued or the timer pending already, or the guards are busy telling";
     case -ECONNREFUSED: return "refused by the circuit breaker";
-    case -ENOENT: return "the timer is not pending";
+    case -ENOENT: return "there is no such thing, or it is not pending";
     case -ECANCELED: return "cancelled";
     default: break;
     }
