@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
  * client_rest.c - counting who is asleep: a drain that must not end against workers that are called, leave or are
- * woken; a withdrawal against an announcement.
+ * woken; a withdrawal against an announcement; the last totals.
  *
  * Threads: client threads are workers. One too few of them is announced, from beginning to end: the runtime may not end.
  * Invariants: nobody finds all asleep unless they are; who is put off duty has nothing in its hands.
  */
+#include "os/poller.h"
 #include "rig.h"
 
 static struct runtime *rt;
 static struct rig_job job;
+static struct poller poller;
 
 static void set_duty(uint32_t on, uint32_t blocked, uint32_t target)
 {
@@ -100,6 +102,27 @@ static void sleeps(void)
     takes_the_last(w);
 }
 
+static void ring(struct idle *idle)
+{
+    (void)idle;
+    poller_wake(&poller);
+}
+
+/* Worker 0 sleeps in the poller. */
+static void setup_woken_poller(void)
+{
+    setup_woken();
+    MODEL_ASSERT(poller_init(&poller, WEIR_IO_URING) == 0);
+    rt->idle.ring = ring;
+}
+
+static void sleeps_in_the_poller(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(idle_sleep_polling(&rt->idle, 0, &poller, OS_FOREVER) == SLEPT_WOKEN);
+    takes_the_last(w);
+}
+
 /* As a worker whose seat was announced before it had a thread. */
 static void sleeps_at_its_beginning(void)
 {
@@ -141,6 +164,32 @@ static void check_drop(void)
     rig_drop(rt);
 }
 
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+/* A worker that only has to leave. */
+static void setup_ended(void)
+{
+    rt = rig_create(1, 2, 2, 0);
+    runtime_begin_stop(rt, WEIR_DRAIN);
+    atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed);
+}
+
+static void leaves_for_good(void)
+{
+    model_started(0);
+}
+
+/* The worker has searched, found nothing and left: nobody counts as searching any more. */
+static void awaits_the_end(void)
+{
+    MODEL_ASSERT(runtime_await_end(rt, OS_FOREVER) == 0);
+    MODEL_ASSERT(atom_load(&rt->idle.searching, memory_order_relaxed) == 0);
+}
+
+static void check_nothing(void)
+{
+}
+
 #define CLIENT(client, set, end, ...) {.name = client, .setup = set, .check = end, .leaks_ok = true, \
                                        .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
@@ -148,6 +197,9 @@ static const struct model_client clients[] = {
     CLIENT("count_against_a_leaver", setup_leaver, check_goes_on, announce_and_count, leaves),
     CLIENT("count_against_a_taker", setup_woken, check_goes_on, announce_and_count, sleeps, wakes),
     CLIENT("count_against_a_new_taker", setup_woken, check_goes_on, announce_and_count, sleeps_at_its_beginning, wakes),
+    CLIENT("count_against_a_taker_in_the_poller", setup_woken_poller, check_goes_on, announce_and_count,
+           sleeps_in_the_poller, wakes),
+    CLIENT("totals_of_a_worker_that_left", setup_ended, check_nothing, leaves_for_good, awaits_the_end),
     CLIENT("withdrawal_against_an_announcement", setup_surplus, check_drop, announces_and_finds, withdraws),
 };
 
