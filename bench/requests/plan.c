@@ -175,7 +175,8 @@ void plan_enter(const struct workload *w, struct entrant *list, unsigned *n)
 {
     w->enter(w, list, n);
     for (unsigned i = 0; i < *n; i++)
-        list[i].queue = list[i].max_workers * (w->block ? QUEUE_PER_WORKER_BLOCK : QUEUE_PER_WORKER);
+        if (list[i].queue == 0) /* suspended requests have a limit of their own */
+            list[i].queue = list[i].max_workers * (w->block ? QUEUE_PER_WORKER_BLOCK : QUEUE_PER_WORKER);
 }
 
 const struct workload workloads[] = {
