@@ -87,7 +87,7 @@ int main(int argc, char **argv)
     const char *what;
     sigset_t ends;
     int signal_number;
-    if (argc < 2 || !read_options(&options, argc, argv)) {
+    if (argc < 2 || argv[argc - 1][0] == '-' || !read_options(&options, argc, argv)) {
         fprintf(stderr, "usage: httpd [--port N] [--workers N] [--connections N] [--requests N] [--idle MS] "
                         "[--head MS] [--send MS] [--drain MS] FOLDER\n");
         return 2;
