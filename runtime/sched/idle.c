@@ -16,10 +16,10 @@
 #define TOKEN_NUDGE UINT32_C(4)  /* reckon the deadline of your sleep anew */
 #define MARK_UNTIMED UINT32_C(8) /* the sleeper has no deadline: a nudge must wake it */
 #define MARK_ABSENT UINT32_C(16) /* the seat has no thread */
-#define TOKENS_OF_SLEEP (TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE)
-#define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
-#define TOKEN_ROUSE UINT32_C(64) /* look whether you are the keeper, and until when */
 #define MARK_SETTLED UINT32_C(32) /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
+#define TOKEN_ROUSE UINT32_C(64) /* look whether you are the keeper, and until when */
+#define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
+#define TOKENS_OF_SLEEP (TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE)
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
@@ -459,16 +459,6 @@ void idle_rouse(struct idle *idle, uint32_t id)
     uint32_t old = atom_or(&p->token, TOKEN_ROUSE, memory_order_release);
     if ((old & TOKEN_ROUSE) == 0)
         wake_thread(idle, p, old);
-}
-
-uint32_t idle_any_asleep(const struct idle *idle)
-{
-    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
-        uint64_t map = atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: the caller has fenced */
-        if (map != 0)
-            return i * 64 + (uint32_t)__builtin_ctzll(map);
-    }
-    return IDLE_NOBODY;
 }
 
 bool idle_is_announced(const struct idle *idle, uint32_t id)

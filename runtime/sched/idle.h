@@ -140,7 +140,7 @@ enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
 enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;
-/* Some sleeper other than `but`, one that has a thread if there is such, or IDLE_NOBODY: a hint. */
+/* Some sleeper other than `but` (IDLE_NOBODY: any), one that has a thread if there is such, or IDLE_NOBODY: a hint. */
 uint32_t idle_any_sleeper(const struct idle *idle, uint32_t but);
 /* From now on sleeper `id` has no deadline and must be nudged. False: it was nudged just now. */
 bool idle_begin_untimed(struct idle *idle, uint32_t id) MUST_USE;
@@ -168,8 +168,6 @@ bool idle_keep(struct idle *idle, uint32_t id, uint64_t until) MUST_USE;
 void idle_resign(struct idle *idle, uint32_t id);
 /* Makes sleeper `id` look again whether it is the keeper, and until when (SLEPT_ROUSED). After a full fence. */
 void idle_rouse(struct idle *idle, uint32_t id);
-/* A sleeper, or IDLE_NOBODY. */
-uint32_t idle_any_asleep(const struct idle *idle);
 /* Whether `id` is announced, and nobody has claimed it. */
 bool idle_is_announced(const struct idle *idle, uint32_t id);
 /* Worker `id` takes its announcement back and searches, as idle_retract(). False: somebody has claimed it. */

@@ -99,7 +99,7 @@ static void note_earliest(struct timer_wheel *tw)
 static bool appoint(struct runtime *rt)
 {
     struct idle *idle = &rt->idle;
-    for (uint32_t id; (id = idle_any_asleep(idle)) != IDLE_NOBODY;) {
+    for (uint32_t id; (id = idle_any_sleeper(idle, IDLE_NOBODY)) != IDLE_NOBODY;) {
         if (!idle_is_absent(idle, id)) {
             idle_rouse(idle, id);
             return true;

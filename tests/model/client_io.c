@@ -113,18 +113,7 @@ static void starter_of_one(void)
     rig_worker_end();
 }
 
-static void starter_that_serves(void)
-{
-    struct worker *w = rig_worker(rt, 0);
-    start(w, 0);
-    work(w, 2);
-    rig_job_await(&job[0]);
-    rig_job_await(&job[1]);
-    rig_worker_end();
-}
-
-/* --- the keeper takes a task that does not end before another operation's has run
- * ---------------------------------- */
+/* --- the keeper takes a task that does not end before another operation's has run --- */
 
 static weir_task stuck, last;
 static weir_atomic_u32 ended;
@@ -218,12 +207,12 @@ static const struct model_client clients[] = {
     CLIENT("completion_against_park", setup_one, starter, fire0),
     CLIENT("completion_and_submit_against_park", setup_one, starter_and_server, fire0, submitter),
     CLIENT("start_beside_a_sleeper", setup_two, starter_in_a_leaf, parker, fire0),
-    CLIENT("two_that_start", setup_two, starter_that_serves, starter_of_one, fire0, fire1),
+    CLIENT("two_that_start", setup_two, starter_and_server, starter_of_one, fire0, fire1),
     CLIENT("keeper_that_gets_stuck", setup_two, starter_of_a_stuck_task, partner, fire0, fire1),
     CLIENT("cancel_against_completion", setup_two, starter_to_be_cancelled, canceller, fire0),
     RANDOM("random_completion_and_submit_against_park", setup_one, starter_and_server, fire0, submitter),
     RANDOM("random_start_beside_a_sleeper", setup_two, starter_in_a_leaf, parker, fire0),
-    RANDOM("random_two_that_start", setup_two, starter_that_serves, starter_of_one, fire0, fire1),
+    RANDOM("random_two_that_start", setup_two, starter_and_server, starter_of_one, fire0, fire1),
     RANDOM("random_keeper_that_gets_stuck", setup_two, starter_of_a_stuck_task, partner, fire0, fire1),
     RANDOM("random_cancel_against_completion", setup_two, starter_to_be_cancelled, canceller, fire0),
 };
