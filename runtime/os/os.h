@@ -64,10 +64,15 @@ struct os_thread {
 
 /*
  * Starts fn(arg) on a thread with that stack size in bytes, named `name` (at most 15 bytes), bound to `cpu` unless
- * negative; all signals blocked but those that a fault in the thread raises; its sleeps end when they are to end. 0, -EAGAIN, -ENOMEM, -EINVAL.
+ * negative; all signals blocked but those that a fault in the thread raises. 0, -EAGAIN, -ENOMEM, -EINVAL.
  */
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
+/*
+ * From here on timed sleeps of the calling thread end when they are to end; false: as those of the thread that started it,
+ * usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.
+ */
+void os_exact_sleeps(bool exact);
 /* Lets fn(arg) be called when the calling thread ends; one registration per thread. false: no memory. */
 bool os_at_thread_exit(void (*fn)(void *arg), void *arg);
 /* Lowest usable address of the calling thread's stack. */

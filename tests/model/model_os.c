@@ -275,6 +275,11 @@ void os_thread_join(struct os_thread *t)
     op_post(&o);
 }
 
+void os_exact_sleeps(bool exact)
+{
+    (void)exact;
+}
+
 bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
 {
     (void)fn, (void)arg;
