@@ -73,8 +73,14 @@ void os_thread_join(struct os_thread *t);
  * usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.
  */
 void os_exact_sleeps(bool exact);
-/* Lets fn(arg) be called when the calling thread ends; one registration per thread. false: no memory. */
-bool os_at_thread_exit(void (*fn)(void *arg), void *arg);
+/* What is to be done when a thread ends. The caller's memory; free for reuse when fn is called. */
+struct os_exit {
+    void (*fn)(void *arg);
+    void *arg;
+    struct os_exit *next;
+};
+/* Lets e->fn(e->arg) be called when the calling thread ends, the last registration first. false: no memory. */
+bool os_at_thread_exit(struct os_exit *e);
 /* Lowest usable address of the calling thread's stack. */
 uintptr_t os_stack_low(void);
 

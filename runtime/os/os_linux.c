@@ -404,22 +404,26 @@ static COLD uintptr_t stack_low_slow(void)
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool has_exit_key;
-static _Thread_local void (*exit_fn)(void *arg);
 
-static void run_exit(void *arg)
+static void run_exits(void *first)
 {
-    exit_fn(arg);
+    for (struct os_exit *e = first, *next; e != NULL; e = next) {
+        next = e->next; /* fn may hand e to another thread */
+        e->fn(e->arg);
+    }
 }
 
 static void make_exit_key(void)
 {
-    has_exit_key = pthread_key_create(&exit_key, run_exit) == 0;
+    has_exit_key = pthread_key_create(&exit_key, run_exits) == 0;
 }
 
-bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
+bool os_at_thread_exit(struct os_exit *e)
 {
-    exit_fn = fn;
-    return pthread_once(&exit_once, make_exit_key) == 0 && has_exit_key && pthread_setspecific(exit_key, arg) == 0;
+    if (pthread_once(&exit_once, make_exit_key) != 0 || !has_exit_key)
+        return false;
+    e->next = pthread_getspecific(exit_key);
+    return pthread_setspecific(exit_key, e) == 0;
 }
 
 uintptr_t os_stack_low(void)

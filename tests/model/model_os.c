@@ -280,10 +280,22 @@ void os_exact_sleeps(bool exact)
     (void)exact;
 }
 
-bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
+static _Thread_local struct os_exit *exits; /* a fiber's, as all thread-local variables */
+
+bool os_at_thread_exit(struct os_exit *e)
 {
-    (void)fn, (void)arg;
+    e->next = exits;
+    exits = e;
     return true;
+}
+
+void model_end_thread(void)
+{
+    for (struct os_exit *e = exits, *next; e != NULL; e = next) {
+        next = e->next;
+        e->fn(e->arg);
+    }
+    exits = NULL;
 }
 
 uintptr_t os_stack_low(void)
