@@ -38,6 +38,7 @@ struct visitor {
     weir_atomic_ptr inside; /* the handle under which its thread is inside by mark, or NULL */
     weir_atomic_u32 taken;  /* 1: a thread has it */
     uint32_t nested;        /* counted calls of the thread above the one by mark */
+    struct os_exit exit;    /* gives it back */
 } ALIGNED(CACHE_LINE);
 
 static struct visitor visitors[VISITORS_MAX];
@@ -67,7 +68,8 @@ static NOINLINE struct visitor *visitor_claim(void)
         /* [HA8] acquire: the record as its last thread left it; pairs with visitor_release(). Weak: another will do. */
         if (!atom_cas_weak(&v->taken, &no, 1u, memory_order_acquire, memory_order_relaxed))
             continue;
-        if (!os_at_thread_exit(visitor_release, v)) {
+        v->exit = (struct os_exit){.fn = visitor_release, .arg = v};
+        if (!os_at_thread_exit(&v->exit)) {
             visitor_release(v);
             has_asked = true;
             return NULL;

@@ -10,6 +10,7 @@
 
 #include "api/handle.h"
 #include "par/wait.h"
+#include "sync/outside.h"
 #include "task/latch.h"
 
 weir_worker *weir_self(void)
@@ -42,8 +43,8 @@ int weir_task_new(weir_worker *w, weir_task_fn *run, size_t size, weir_task **ou
 {
     if (out == NULL || run == NULL || size > WEIR_PAYLOAD_MAX)
         return -EINVAL;
-    weir_task *t = w != NULL ? slab_alloc(&worker_of(w)->slab, sizeof(*t) + size)
-                             : slab_alloc_foreign(sizeof(*t) + size);
+    struct slab *slab = w != NULL ? &worker_of(w)->slab : outside_slab();
+    weir_task *t = slab != NULL ? slab_alloc(slab, sizeof(*t) + size) : slab_alloc_foreign(sizeof(*t) + size);
     if (t == NULL)
         return -ENOMEM;
     weir_task_init(t, run);
@@ -55,7 +56,7 @@ int weir_task_new(weir_worker *w, weir_task_fn *run, size_t size, weir_task **ou
 void weir_task_free(weir_task *t)
 {
     struct worker *w = worker_self();
-    slab_free(w != NULL ? &w->slab : NULL, t);
+    slab_free(w != NULL ? &w->slab : outside_slab_if_any(), t);
 }
 
 int weir_scope_wait(weir_worker *w, weir_scope *s)

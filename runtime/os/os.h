@@ -64,12 +64,23 @@ struct os_thread {
 
 /*
  * Starts fn(arg) on a thread with that stack size in bytes, named `name` (at most 15 bytes), bound to `cpu` unless
- * negative; all signals blocked but those that a fault in the thread raises; its sleeps end when they are to end. 0, -EAGAIN, -ENOMEM, -EINVAL.
+ * negative; all signals blocked but those that a fault in the thread raises. 0, -EAGAIN, -ENOMEM, -EINVAL.
  */
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
-/* Lets fn(arg) be called when the calling thread ends; one registration per thread. false: no memory. */
-bool os_at_thread_exit(void (*fn)(void *arg), void *arg);
+/*
+ * From here on timed sleeps of the calling thread end when they are to end; false: as those of the thread that started it,
+ * usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.
+ */
+void os_exact_sleeps(bool exact);
+/* What is to be done when a thread ends. The caller's memory; free for reuse when fn is called. */
+struct os_exit {
+    void (*fn)(void *arg);
+    void *arg;
+    struct os_exit *next;
+};
+/* Lets e->fn(e->arg) be called when the calling thread ends, the last registration first. false: no memory. */
+bool os_at_thread_exit(struct os_exit *e);
 /* Lowest usable address of the calling thread's stack. */
 uintptr_t os_stack_low(void);
 

@@ -37,7 +37,8 @@
 #define TICK_SHIFT 32u                       /* ns per tick as a fixed-point number */
 #define CPUID_POWER 0x80000007u
 #define CPUID_INVARIANT_TSC (1u << 8)
-#define TIMER_SLACK_NS 1ul                   /* the kernel's default lets a sleep last 50 us longer than asked */
+#define TIMER_SLACK_NS 1ul                   /* the kernel's usual slack lets a sleep last 50 us longer than asked */
+#define TIMER_SLACK_DEFAULT 0ul              /* what the thread had when it began */
 #define THREAD_NAME_SIZE 16u                 /* bytes with the final zero: the kernel's limit */
 #define STACK_LOW_GUESS ((uintptr_t)1 << 16) /* bytes below the current frame, if the stack's bounds are unknown */
 
@@ -365,14 +366,10 @@ int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu
         return -ENOMEM;
     err = attr_fill(&attr, stack, cpu);
     if (err == 0) {
-        int slack = prctl(PR_GET_TIMERSLACK);
-        prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
         signals_to_block(&block);
-        pthread_sigmask(SIG_SETMASK, &block, &before); /* the new thread inherits both */
+        pthread_sigmask(SIG_SETMASK, &block, &before); /* the new thread inherits it */
         err = pthread_create(&t->id, &attr, fn, arg);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (slack > 0)
-            prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
     }
     pthread_attr_destroy(&attr);
     if (err == 0)
@@ -383,6 +380,11 @@ int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu
 void os_thread_join(struct os_thread *t)
 {
     pthread_join(t->id, NULL);
+}
+
+void os_exact_sleeps(bool exact)
+{
+    prctl(PR_SET_TIMERSLACK, exact ? TIMER_SLACK_NS : TIMER_SLACK_DEFAULT);
 }
 
 static COLD uintptr_t stack_low_slow(void)
@@ -402,22 +404,26 @@ static COLD uintptr_t stack_low_slow(void)
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool has_exit_key;
-static _Thread_local void (*exit_fn)(void *arg);
 
-static void run_exit(void *arg)
+static void run_exits(void *first)
 {
-    exit_fn(arg);
+    for (struct os_exit *e = first, *next; e != NULL; e = next) {
+        next = e->next; /* fn may hand e to another thread */
+        e->fn(e->arg);
+    }
 }
 
 static void make_exit_key(void)
 {
-    has_exit_key = pthread_key_create(&exit_key, run_exit) == 0;
+    has_exit_key = pthread_key_create(&exit_key, run_exits) == 0;
 }
 
-bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
+bool os_at_thread_exit(struct os_exit *e)
 {
-    exit_fn = fn;
-    return pthread_once(&exit_once, make_exit_key) == 0 && has_exit_key && pthread_setspecific(exit_key, arg) == 0;
+    if (pthread_once(&exit_once, make_exit_key) != 0 || !has_exit_key)
+        return false;
+    e->next = pthread_getspecific(exit_key);
+    return pthread_setspecific(exit_key, e) == 0;
 }
 
 uintptr_t os_stack_low(void)

@@ -249,6 +249,20 @@ static bool timed_out(struct worker *w, uint64_t due, uint64_t *deadline, enum e
     return slept_out(w, deadline, rest);
 }
 
+static enum idle_slept sleep_until(struct worker *w, bool announced, uint64_t deadline)
+{
+    return announced ? io_sleep(w, deadline) : idle_sleep_until(&w->rt->idle, w->id, deadline);
+}
+
+/* The keeper wakes up when its timer is due. All others, and the calls that tasks block in, share their interrupts. */
+static enum idle_slept sleep_as_keeper(struct worker *w, bool announced, uint64_t due)
+{
+    os_exact_sleeps(true);
+    enum idle_slept slept = sleep_until(w, announced, due);
+    os_exact_sleeps(false);
+    return slept;
+}
+
 static enum elastic_rest sleep_on(struct worker *w, bool announced)
 {
     struct idle *idle = &w->rt->idle;
@@ -256,8 +270,7 @@ static enum elastic_rest sleep_on(struct worker *w, bool announced)
     uint64_t deadline = new_deadline(w);
     for (;;) {
         uint64_t due = timers_keep(w);
-        uint64_t until = due < deadline ? due : deadline;
-        switch (announced ? io_sleep(w, until) : idle_sleep_until(idle, w->id, until)) {
+        switch (due < deadline ? sleep_as_keeper(w, announced, due) : sleep_until(w, announced, deadline)) {
         case SLEPT_WOKEN:
             return REST_WOKEN;
         case SLEPT_NEWS:

@@ -88,6 +88,7 @@ static void *governor_main(void *arg)
 {
     struct runtime *rt = arg;
     struct governor *g = &rt->governor;
+    os_exact_sleeps(true);
     /* relaxed: who stops it joins it */
     while (atom_load(&g->state, memory_order_relaxed) != GOVERNOR_LEAVE) {
         if (g->calm >= CALM_TICKS) {

@@ -279,6 +279,19 @@ void slab_collect(struct slab *s)
         drain(s, UINT32_MAX);
 }
 
+void slab_trim(struct slab *s)
+{
+    slab_collect(s);
+    for (unsigned k = 0; k < SLAB_CLASSES; k++)
+        if (s->room[k] != NULL && s->room[k]->used == 0) /* the only one of its list that may be empty */
+            retire_empty(s, s->room[k]);
+    for (struct slab_chunk *c; (c = s->idle) != NULL; s->chunks--) {
+        list_remove(&s->idle, c);
+        chunk_release(c);
+    }
+    s->idle_count = 0;
+}
+
 /* --- any thread ---------------------------------------------------------------------------------------------- */
 
 void *slab_alloc_foreign(size_t size)

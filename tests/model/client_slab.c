@@ -7,6 +7,7 @@
  */
 #include "model.h"
 #include "os/os.h"
+#include "sync/outside.h"
 #include "sync/slab.h"
 #include "sync/wfstack.h"
 
@@ -126,10 +127,51 @@ static void owner_gone(void)
     post(1, b);
 }
 
+/* --- threads that are no workers: there is one slab for two of them -------------------------------------------------- */
+
+/* One object is out when the thread ends, so its chunk stays; the other one is free in that chunk. */
+static void outside_first(void)
+{
+    struct slab *mine = outside_slab();
+    void *p = mine != NULL ? take(0, mine) : slab_alloc_foreign(64);
+    MODEL_WRITE(*payload_of(p), 0);
+    if (mine != NULL)
+        slab_free(mine, take(1, mine));
+    post(0, p);
+    model_end_thread();
+}
+
+/* Takes over the slab, if the other has ended. */
+static void outside_second(void)
+{
+    struct slab *mine = outside_slab();
+    if (mine == NULL)
+        return;
+    void *p = take(2, mine), *q = take(3, mine);
+    MODEL_ASSERT(p != q);
+    slab_free(mine, p);
+    slab_free(mine, q);
+    model_end_thread();
+}
+
+static void check_outside(void)
+{
+    struct slab *s = outside_slab();
+    MODEL_ASSERT(s != NULL);
+    model_end_thread(); /* gives back all memory, as nothing is out */
+    MODEL_ASSERT(s->chunks == 0);
+}
+
 static void check(void)
 {
     slab_destroy(&slab);
     slab_destroy(&other);
+}
+
+static void check_outside_free(void)
+{
+    free_remote(0, NULL);
+    check_outside();
 }
 
 static void check_gone(void)
@@ -145,6 +187,8 @@ static const struct model_client clients[] = {
     CLIENT("two_remote_frees_collect", check, owner_collect, free0, free1),
     {.name = "pushed_twice", .setup = setup_stack, .thread = {taker, push0, push1}},
     CLIENT("owner_gone", check_gone, owner_gone, free0, free1),
+    CLIENT("outside_slab_used_again", check_outside_free, outside_first, outside_second),
+    CLIENT("outside_slab_used_again_before_a_free", check_outside, outside_first, outside_second, free0),
 };
 
 int main(int argc, char **argv)

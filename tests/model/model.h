@@ -105,6 +105,8 @@ int model_thread(void);
 bool model_stalled(void);
 /* The tag of the client that runs. */
 int model_tag(void);
+/* The thread goes on as another one would begin: what it has asked for at its end (os_at_thread_exit()) is done. */
+void model_end_thread(void);
 /* Makes the calling thread's next steps wait until another thread has changed what it read: the body of a spin loop. */
 void model_relax(void);
 

@@ -275,10 +275,27 @@ void os_thread_join(struct os_thread *t)
     op_post(&o);
 }
 
-bool os_at_thread_exit(void (*fn)(void *arg), void *arg)
+void os_exact_sleeps(bool exact)
 {
-    (void)fn, (void)arg;
+    (void)exact;
+}
+
+static _Thread_local struct os_exit *exits; /* a fiber's, as all thread-local variables */
+
+bool os_at_thread_exit(struct os_exit *e)
+{
+    e->next = exits;
+    exits = e;
     return true;
+}
+
+void model_end_thread(void)
+{
+    for (struct os_exit *e = exits, *next; e != NULL; e = next) {
+        next = e->next;
+        e->fn(e->arg);
+    }
+    exits = NULL;
 }
 
 uintptr_t os_stack_low(void)

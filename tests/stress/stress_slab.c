@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/util.h"
+#include "sync/outside.h"
 #include "sync/slab.h"
 
 #define THREADS 4u
@@ -77,10 +78,11 @@ static void *work(void *arg)
 {
     static _Thread_local struct record *burst[BURST];
     uintptr_t index = (uintptr_t)arg;
-    struct slab *mine = index < THREADS ? &slabs[index] : NULL;
+    bool works = index < THREADS; /* the others: half with a slab for threads that are no workers, half without */
+    struct slab *mine = works ? &slabs[index] : index % 2 != 0 ? outside_slab() : NULL;
     struct rng rng;
     rng_seed(&rng, seed * 1000 + index);
-    if (mine && slab_init(mine, (unsigned)index) != 0)
+    if (works && slab_init(mine, (unsigned)index) != 0)
         fail("slab_init");
     for (unsigned i = 0; i < rounds; i++) {
         weir_atomic_ptr *box = &mailbox[rng_below(&rng, MAILBOXES)];

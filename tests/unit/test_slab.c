@@ -9,6 +9,7 @@
 #include <urcu/uatomic.h>
 
 #include "os/os_fault.h"
+#include "sync/outside.h"
 #include "sync/slab.h"
 
 #define MANY 5000u /* objects: several chunks of the smallest class */
@@ -213,6 +214,84 @@ Test(slab, objects_survive_their_slab)
     slab_free(&slab, p);
     cr_assert_not_null(memset(q, 2, 64));
     slab_free(NULL, q); /* a leak or a use after free shows in the ASan build */
+}
+
+Test(slab, trim_gives_back_what_is_empty)
+{
+    for (size_t i = 0; i < MANY; i++)
+        objects[i] = slab_alloc(&slab, 64u << i % SLAB_CLASSES);
+    for (size_t i = 1; i < MANY; i++)
+        slab_free(i % 2 != 0 ? &slab : NULL, objects[i]);
+    slab_trim(&slab);
+    cr_assert_eq(slab.chunks, 1u, "the chunk of the one object that is out");
+    cr_assert_eq(slab.idle_count, 0u);
+    memset(objects[0], 0, 64);
+    slab_free(&slab, objects[0]);
+    slab_trim(&slab);
+    cr_assert_eq(slab.chunks, 0u);
+    void *p = slab_alloc(&slab, 64);
+    cr_assert_not_null(p, "the slab goes on");
+    slab_free(&slab, p);
+}
+
+/* A thread that is no worker: leaves one object out, and ends. */
+static void *use_outside(void *out)
+{
+    struct slab *mine = outside_slab_if_any();
+    cr_assert_null(mine, "no thread begins with a slab");
+    mine = outside_slab();
+    cr_assert_not_null(mine);
+    cr_assert_eq(outside_slab(), mine);
+    cr_assert_eq(outside_slab_if_any(), mine);
+    for (size_t i = 0; i < MANY; i++)
+        objects[i] = slab_alloc(mine, 64);
+    for (size_t i = 1; i < MANY; i++)
+        slab_free(mine, objects[i]);
+    *(struct slab **)out = mine;
+    return NULL;
+}
+
+Test(slab, slab_of_a_thread_that_ended_is_used_again)
+{
+    struct slab *first, *second;
+    struct slab *here = outside_slab();
+    run_thread(use_outside, &first);
+    cr_assert_neq(first, here);
+    cr_assert_eq(first->chunks, 1u, "of %u chunks one has an object that is out", first->chunks);
+    memset(objects[0], 1, 64);
+    slab_free(here, objects[0]);
+    run_thread(use_outside, &second);
+    cr_assert_eq(second, first);
+    slab_free(here, objects[0]);
+}
+
+#define THREADS_MANY 80u /* more than there are slabs for threads that are no workers */
+
+static pthread_barrier_t all_there;
+
+static void *wait_with_a_slab(void *has_one)
+{
+    *(bool *)has_one = outside_slab() != NULL;
+    pthread_barrier_wait(&all_there);
+    return NULL;
+}
+
+Test(slab, threads_beyond_the_last_slab_get_none)
+{
+    pthread_t t[THREADS_MANY];
+    bool has_one[THREADS_MANY];
+    unsigned count = 0;
+    for (int round = 0; round < 2; round++) {
+        pthread_barrier_init(&all_there, NULL, THREADS_MANY);
+        for (unsigned i = 0; i < THREADS_MANY; i++)
+            cr_assert_eq(pthread_create(&t[i], NULL, wait_with_a_slab, &has_one[i]), 0);
+        for (unsigned i = 0; i < THREADS_MANY; i++) {
+            pthread_join(t[i], NULL);
+            count += has_one[i];
+        }
+        cr_assert_eq(count, 64u, "%u", count);
+        count = 0;
+    }
 }
 
 #ifdef WEIR_FAULT_INJECTION
