@@ -108,20 +108,9 @@ uint32_t io_call_events(const weir_io *io)
     }
 }
 
-static int64_t try_poll(const weir_io *io)
-{
-    struct pollfd fd = {.fd = io->fd, .events = (short)io->events};
-    int r = poll(&fd, 1, 0);
-    if (r > 0)
-        return fd.revents & POLLNVAL ? -EBADF : fd.revents;
-    return r == 0 ? -EAGAIN : -errno;
-}
-
 int64_t io_call_try(weir_io *io)
 {
     switch ((enum poller_op)io->op) {
-    case POLLER_POLL:
-        return try_poll(io);
     case POLLER_READ:
     case POLLER_WRITE:
     case POLLER_READV:

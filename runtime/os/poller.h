@@ -50,6 +50,7 @@ enum poller_op {
 struct poller_fd {
     weir_io *ops;   /* in flight on it */
     uint32_t armed; /* (epoll) events that its registration waits for */
+    uint32_t epoch; /* (epoll) which registration that is, counted */
 };
 
 struct poller;
@@ -123,7 +124,8 @@ extern const struct poller_kind poller_uring;
 
 /* --- io_call.c: an operation as a plain system call --- */
 
-/* Without blocking, so far as that can be had: the result, or -EAGAIN. */
+/* Without blocking, so far as that can be had: the result, or -EAGAIN, as for a wait for readiness: that is asked for by
+ * beginning it. */
 int64_t io_call_try(weir_io *io);
 /* Does it, however long that takes. */
 int64_t io_call_do(const weir_io *io);

@@ -5,7 +5,9 @@
  * Threads: see poller.h.
  * Invariants: a descriptor's registration is one-shot and armed for what its operations wait for, whenever one waits.
  * It is armed anew at each start, by a call that tells a descriptor that was closed and opened again: EP-A nobody waits
- * for a registration that is gone, once its number is used again.
+ * for a registration that is gone, once its number is used again. EP-B An event of a registration that is not a
+ * descriptor's last, of a file that was closed under this number and is open under another, is nobody's: it says nothing
+ * about the file that has the number now, and who waits for readiness is told without a second look.
  * Source: epoll(7).
  */
 #include <errno.h>
@@ -36,16 +38,29 @@ static void end_all(struct poller *p, struct poller_fd *fd, const weir_io *but, 
     }
 }
 
+/* What the registration of a descriptor, or a new one, is to wait for. The bits of poll(2) are those of epoll. */
+static struct epoll_event event_for(const struct poller *p, const struct poller_fd *fd, uint32_t events)
+{
+    uint64_t number = (uint32_t)(fd - p->fds) - 1;
+    return (struct epoll_event){.events = events | (uint32_t)EPOLLONESHOT,
+                                .data.u64 = (uint64_t)fd->epoch << 32 | number};
+}
+
+static int register_new(struct poller *p, struct poller_fd *fd, uint32_t events)
+{
+    fd->epoch++;
+    struct epoll_event e = event_for(p, fd, events);
+    return epoll_ctl(p->fd, EPOLL_CTL_ADD, (int)(fd - p->fds) - 1, &e) == 0 ? 0 : -errno;
+}
+
 /* Waits for what the operations on the descriptor want. 0 or -errno. */
 static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
-    int number = (int)(fd - p->fds) - 1;
-    /* The bits of poll(2) are those of epoll. The error conditions always come, but with nothing else to wait for the
-     * registration must be armed all the same. */
-    struct epoll_event e = {.events = events | (uint32_t)EPOLLONESHOT, .data.fd = number};
-    int r = epoll_ctl(p->fd, EPOLL_CTL_MOD, number, &e) == 0 ? 0 : -errno;
+    /* The error conditions always come, but with nothing else to wait for the registration must be armed all the same. */
+    struct epoll_event e = event_for(p, fd, events);
+    int r = epoll_ctl(p->fd, EPOLL_CTL_MOD, (int)(fd - p->fds) - 1, &e) == 0 ? 0 : -errno;
     if (r == -ENOENT)
-        r = epoll_ctl(p->fd, EPOLL_CTL_ADD, number, &e) == 0 ? 0 : -errno;
+        r = register_new(p, fd, events);
     fd->armed = r == 0 ? events : 0;
     return r;
 }
@@ -53,9 +68,10 @@ static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
 /* The same for one more operation: the others waited for a registration that must be there. */
 static int arm_for(struct poller *p, struct poller_fd *fd, weir_io *io)
 {
-    struct epoll_event e = {.events = wanted(fd) | (uint32_t)EPOLLONESHOT, .data.fd = io->fd};
+    uint32_t events = wanted(fd);
+    struct epoll_event e = event_for(p, fd, events);
     if (fd->armed != 0 && epoll_ctl(p->fd, EPOLL_CTL_MOD, io->fd, &e) == 0) {
-        fd->armed = e.events & ~(uint32_t)EPOLLONESHOT;
+        fd->armed = events;
         return 0;
     }
     if (fd->armed != 0)
@@ -85,15 +101,22 @@ static void epoll_cancel(struct poller *p, weir_io *io)
     poller_done(p, io, -ECANCELED);
 }
 
+/* What a ready descriptor means for an operation: who waits for readiness has what it waited for; others are tried. */
+static int64_t try_again(weir_io *io, uint32_t events)
+{
+    return io->op == POLLER_POLL ? (int64_t)events : io_call_try(io);
+}
+
 /* The descriptor is ready: each of its operations is tried. */
 static void serve(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
     fd->armed = 0;
     for (weir_io *io = fd->ops, *next; io != NULL; io = next) {
         next = io->next;
-        if ((events & (io_call_events(io) | EPOLLERR | EPOLLHUP)) == 0)
+        uint32_t its = events & (io_call_events(io) | EPOLLERR | EPOLLHUP);
+        if (its == 0)
             continue;
-        int64_t r = io_call_try(io);
+        int64_t r = try_again(io, its);
         if (r != -EAGAIN)
             poller_done(p, io, r);
     }
@@ -108,7 +131,9 @@ static void epoll_collect(struct poller *p)
     struct epoll_event events[EVENTS_MAX];
     int n = p->in_flight == 0 ? 0 : epoll_wait(p->fd, events, EVENTS_MAX, 0);
     for (int i = 0; i < n; i++) {
-        serve(p, &p->fds[events[i].data.fd + 1], events[i].events);
+        struct poller_fd *fd = &p->fds[(uint32_t)events[i].data.u64 + 1];
+        if (fd->epoch == events[i].data.u64 >> 32) /* EP-B */
+            serve(p, fd, events[i].events);
     }
 }
 

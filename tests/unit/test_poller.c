@@ -384,6 +384,33 @@ Test(poller, epoll_ends_waits_for_a_closed_descriptor_when_its_number_is_used_ag
     poller_destroy(&p);
 }
 
+Test(poller, epoll_does_not_tell_who_has_a_number_of_the_file_that_had_it_before)
+{
+    weir_io old = {0}, new = {0};
+    int other, before;
+    cr_assert_eq(poller_init(&p, WEIR_IO_EPOLL), 0);
+    make_pair();
+    int number = ends[0];
+    before = ends[1];
+    start(&old, POLLER_POLL, number, NULL, 0);
+    cr_assert_null(poller_reap(&p));
+    other = fcntl(number, F_DUPFD_CLOEXEC, 100); /* its registration stays */
+    close(number);
+    make_pair();
+    cr_assert_eq(ends[0], number);
+    start(&new, POLLER_POLL, number, NULL, 0);
+    cr_assert_eq(one(), &old);
+    cr_assert_eq(old.result, -EBADF);
+    cr_assert_eq(write(before, "x", 1), 1);
+    (void)poller_wait(&p, os_now() + 20 * MS);
+    cr_assert_null(poller_reap(&p));
+    cr_assert_eq(write(ends[1], "y", 1), 1);
+    cr_assert_eq(one(), &new);
+    cr_assert_eq(new.result, POLLIN);
+    close(other);
+    poller_destroy(&p);
+}
+
 static void *wake_later(void *arg)
 {
     (void)arg;
