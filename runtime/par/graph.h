@@ -181,6 +181,7 @@ struct weir_run {
     /* plain */
     struct runtime *rt;
     weir_task root;            /* releases the sources */
+    size_t arrived_size;       /* bytes of their block */
     weir_task again;           /* after one time through the graph: the next one, or the end */
     weir_run_how how;
     uint64_t done;             /* times through the graph */

@@ -41,7 +41,7 @@ int vector_grow(struct vector *v, size_t n, size_t size)
         room *= VECTOR_STEP / 2;
     while (room - count < n)
         room *= 2;
-    if (room * size > VECTOR_LARGE && move_to_stock(v, room, size)) {
+    if (room * size >= STOCK_MIN && move_to_stock(v, room, size)) {
         v->count = count;
         return 0;
     }
