@@ -58,6 +58,9 @@ void os_free(void *p, size_t size);
  */
 void *os_resize(void *p, size_t size, size_t now, size_t align) __attribute__((warn_unused_result));
 
+/* What the memory holds is not needed any more: it may change, until it is written. The system may take the pages. */
+void os_forget(void *p, size_t size);
+
 struct os_thread {
     pthread_t id;
 };

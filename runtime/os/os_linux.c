@@ -308,6 +308,12 @@ void *os_resize(void *p, size_t size, size_t now, size_t align)
     return to == MAP_FAILED ? NULL : to;
 }
 
+void os_forget(void *p, size_t size)
+{
+    if (size >= MAP_MIN)
+        madvise(p, size, MADV_FREE); /* advice: pages that the system does not take are there without a fault */
+}
+
 /* --- threads --- */
 
 /* All but those that a fault in the thread itself raises: blocked, they kill without asking the program's handler. */

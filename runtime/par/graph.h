@@ -24,6 +24,7 @@
 
 #include "par/semaphore.h"
 #include "sched/worker.h"
+#include "sync/stock.h"
 
 #define EDGE_DIRECT (UINT32_C(1) << 31)
 #define EDGE_TARGET (EDGE_DIRECT - 1)
@@ -91,6 +92,7 @@ struct weir_graph {
     struct vector slots;      /* struct slot_spec */
     struct vector names;      /* char; the first is 0 */
     uint32_t *edges;          /* frozen: all rows, then the sources */
+    size_t edges_size;        /* bytes of their block */
     uint32_t *rank;           /* frozen: place of a node by its index; NULL: they are the same */
     uint32_t *index;          /* frozen: index of a node by its place; NULL: the same */
     uint32_t n_edges;
@@ -179,6 +181,7 @@ struct weir_run {
     /* plain */
     struct runtime *rt;
     weir_task root;            /* releases the sources */
+    size_t arrived_size;       /* bytes of their block */
     weir_task again;           /* after one time through the graph: the next one, or the end */
     weir_run_how how;
     uint64_t done;             /* times through the graph */

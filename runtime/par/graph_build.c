@@ -19,13 +19,32 @@ static weir_atomic_u32 last_id;
 
 /* --- growing memory ------------------------------------------------------------------------------------------- */
 
+/* Moves into a block that was another graph's. False: there is none. */
+static bool move_to_stock(struct vector *v, size_t room, size_t size)
+{
+    size_t bytes;
+    void *block = stock_take(room * size, &bytes);
+    if (block == NULL)
+        return false;
+    if (v->count != 0)
+        memcpy(block, v->data, v->count * size);
+    vector_free(v, size);
+    v->data = block;
+    v->room = bytes / size;
+    return true;
+}
+
 int vector_grow(struct vector *v, size_t n, size_t size)
 {
-    size_t room = v->room == 0 ? VECTOR_FIRST : v->room * 2;
+    size_t count = v->count, room = v->room == 0 ? VECTOR_FIRST : v->room * 2;
     if (room * size > VECTOR_LARGE)
         room *= VECTOR_STEP / 2;
-    while (room - v->count < n)
+    while (room - count < n)
         room *= 2;
+    if (room * size >= STOCK_MIN && move_to_stock(v, room, size)) {
+        v->count = count;
+        return 0;
+    }
     void *data = os_resize(v->data, v->room * size, room * size, CACHE_LINE);
     if (data == NULL)
         return -ENOMEM;
@@ -36,7 +55,7 @@ int vector_grow(struct vector *v, size_t n, size_t size)
 
 void vector_free(struct vector *v, size_t size)
 {
-    os_free(v->data, v->room * size);
+    stock_free(v->data, v->room * size);
     *v = (struct vector){NULL, 0, 0};
 }
 
@@ -143,7 +162,7 @@ static bool needs_slot(const weir_node_spec *s)
 static uint32_t add_name(weir_graph *g, const char *name, size_t length)
 {
     if (g->names.count == 0)
-        g->names.count = 1; /* os_resize() has put a 0 there: "" */
+        ((char *)g->names.data)[g->names.count++] = 0; /* "" */
     uint32_t at = (uint32_t)g->names.count;
     memcpy((char *)g->names.data + at, name, length + 1);
     g->names.count += length + 1;
@@ -303,7 +322,7 @@ int weir_graph_destroy(weir_graph *g)
         return -EBUSY;
     size_t n = g->nodes.count;
     release_uses(g);
-    os_free(g->edges, edges_bytes(g->n_edges, (uint32_t)n));
+    stock_free(g->edges, g->edges_size);
     os_free(g->rank, n * sizeof *g->rank);
     os_free(g->index, n * sizeof *g->index);
     vector_free(&g->nodes, sizeof(struct node));

@@ -322,7 +322,7 @@ static int reorder(struct freeze *f)
 /* A layout that needs memory of its own for the edges. */
 static int lay_out(struct freeze *f)
 {
-    f->edges = os_alloc(edges_bytes(f->m, f->n), CACHE_LINE);
+    f->edges = stock_alloc(edges_bytes(f->m, f->n), &f->edges_size);
     if (f->edges == NULL || (f->g->ranked && !need_scratch(f)))
         return -ENOMEM;
     count_degrees(f);
@@ -343,19 +343,21 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
                        .m = (uint32_t)g->raw.count, .fault = fault};
     if (fault != NULL)
         fault->count = 0;
+    f.nodes[f.n] = (struct node){.row = 0}; /* the end of the last row */
     int r = freeze_in_place(&f);
     if (r == -EAGAIN)
         r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);
     if (r != 0) {
         freeze_forget(&f);
-        os_free(f.edges, edges_bytes(f.m, f.n));
+        stock_free(f.edges, f.edges_size);
         os_free(f.order, words(f.n));
         os_free(f.rank, words(f.n));
         return r;
     }
     vector_free(&g->raw, sizeof(struct raw_edge));
     g->edges = f.edges;
+    g->edges_size = f.edges_size;
     g->rank = f.rank;
     g->index = f.order;
     g->n_edges = f.m;

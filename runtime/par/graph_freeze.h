@@ -19,6 +19,7 @@ struct freeze {
     uint32_t m;
     uint32_t sources;
     uint32_t *edges;      /* m edges, room for the sources behind them */
+    size_t edges_size;    /* bytes of their block */
     uint32_t *scratch;    /* n words, when asked for: marks, open strong predecessors, room for a row */
     uint32_t *order;      /* n words: nodes in topological order, then (as `rank`) the inverse */
     uint32_t *rank;

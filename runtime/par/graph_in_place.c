@@ -103,6 +103,16 @@ static void list_sources(struct freeze *f)
     }
 }
 
+/* Makes the block of edges as large as it must be; a large one that is larger stays so, for the next graph. */
+static bool fit_edges(struct freeze *f)
+{
+    size_t now = f->g->raw.room * sizeof *f->raw, least = edges_bytes(f->m, f->n);
+    f->edges_size = now >= STOCK_MIN && now >= least ? now : least;
+    uint32_t *edges = now == f->edges_size ? f->edges : os_resize(f->raw, now, least, CACHE_LINE);
+    f->edges = edges != NULL ? edges : f->edges;
+    return edges != NULL;
+}
+
 int freeze_in_place(struct freeze *f)
 {
     uint32_t direct = 0;
@@ -117,16 +127,12 @@ int freeze_in_place(struct freeze *f)
     bool done = true;
     for (uint32_t i = 0; direct != 0 && direct != f->m && i < f->n && done; i++)
         done = freeze_direct_last(f, f->edges + f->nodes[i].row, f->nodes[i + 1].row - f->nodes[i].row);
-    uint32_t *edges = NULL;
-    if (done)
-        edges = os_resize(f->raw, f->g->raw.room * sizeof *f->raw, edges_bytes(f->m, f->n), CACHE_LINE);
-    if (edges == NULL) {
+    if (!done || !fit_edges(f)) {
         raw_again(f, f->n - 1, f->m);
         f->edges = NULL;
         return -ENOMEM;
     }
     f->g->raw = (struct vector){NULL, 0, 0};
-    f->edges = edges;
     list_sources(f);
     return 0;
 }

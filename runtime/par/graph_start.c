@@ -42,7 +42,7 @@ static void run_free(weir_run *run)
     for (uint32_t i = 0; run->slots != NULL && i < run->n_slots; i++)
         if (run->slots[i].inner != NULL)
             run_free(run->slots[i].inner);
-    os_free(run->arrived, (n + 1) * sizeof *run->arrived);
+    stock_free(run->arrived, run->arrived_size);
     os_free(run->slots, run->n_slots * sizeof *run->slots);
     os_free(run->times, 2 * (n + 1) * sizeof *run->times);
     os_free(run, sizeof *run);
@@ -87,7 +87,7 @@ static weir_run *run_new(weir_graph *g, uint32_t flags, weir_run *outer)
     run->nodes = graph_nodes(g);
     run->edges = g->edges;
     run->outer = outer;
-    run->arrived = os_alloc((n + 1) * sizeof *run->arrived, CACHE_LINE);
+    run->arrived = stock_alloc_zeroed((n + 1) * sizeof *run->arrived, &run->arrived_size);
     if ((flags & WEIR_RUN_TIMED) != 0)
         run->times = os_alloc(2 * (n + 1) * sizeof *run->times, CACHE_LINE);
     if (run->arrived == NULL || ((flags & WEIR_RUN_TIMED) != 0 && run->times == NULL) || !make_slots(run, flags)) {

@@ -11,6 +11,7 @@
 
 #include "par/algo.h"
 #include "par/range.h"
+#include "sync/stock.h"
 
 #define STRETCHES_PER_WORKER 16u
 #define STRETCH_MIN 1024u /* elements */
@@ -134,7 +135,7 @@ int algo_partition(struct worker *w, void *call)
 {
     struct partition_call *c = call;
     struct partition p = {.c = c, .out = c->out};
-    size_t bytes = c->n * c->size, stretch = c->n / (STRETCHES_PER_WORKER * runtime_width(w->rt)) + 1;
+    size_t liked_size, out_size, stretch = c->n / (STRETCHES_PER_WORKER * runtime_width(w->rt)) + 1;
     p.stretch = stretch < STRETCH_MIN ? STRETCH_MIN : stretch;
     p.stretches = c->n / p.stretch + (c->n % p.stretch != 0);
     if (c->n == 0) {
@@ -144,14 +145,14 @@ int algo_partition(struct worker *w, void *call)
     size_t counts_bytes = p.stretches * sizeof *p.counts; /* stretches <= n */
     if (p.stretches > SIZE_MAX / sizeof *p.counts)
         return -ENOMEM;
-    p.liked = os_alloc(c->n, CACHE_LINE);
+    p.liked = stock_alloc(c->n, &liked_size);
     p.counts = os_alloc(counts_bytes, CACHE_LINE);
     if (c->whole)
-        p.out = os_alloc(bytes, CACHE_LINE);
+        p.out = stock_alloc(c->n * c->size, &out_size);
     int r = p.liked != NULL && p.counts != NULL && p.out != NULL ? mark_and_copy(w, &p) : -ENOMEM;
     if (c->whole)
-        os_free(p.out, bytes);
+        stock_free(p.out, out_size);
     os_free(p.counts, counts_bytes);
-    os_free(p.liked, c->n);
+    stock_free(p.liked, liked_size);
     return r;
 }

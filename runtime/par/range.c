@@ -15,6 +15,8 @@
 
 #define PS_PER_NS UINT64_C(1000)
 #define LEAF_PS UINT64_C(5000000)   /* 5 us: 1 % for the clock and the fork; bench `saxpy` */
+#define LONG_PS UINT64_C(100000000) /* 100 us: a leaf of a loop that takes many of them; bench `saxpy` gains 2 % */
+#define LONG_PART 32u               /* such a leaf is that part, at most, of the largest one that LEAVES_PER_WORKER allow */
 #define SHORT_PS UINT64_C(3000000)  /* 3 us: below it a hand-over costs more than it saves; bench `loopcall` */
 #define WAKE_PS UINT64_C(40000000)  /* 40 us: a wake-up costs the waker 10 us and comes 28 us later */
 #define LEAVES_PER_WORKER 8u        /* at least: what one may have to wait for at the end is a sixteenth of all */
@@ -109,13 +111,24 @@ struct half {
     void *value; /* where a thief folds it, begun with the identity */
 };
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static void set_cost(struct lane *l, uint64_t cost)
 {
-    uint64_t most = l->leaf_most;
     l->cost = cost;
-    if (cost != 0 && LEAF_PS / cost < most)
-        most = LEAF_PS / cost;
-    l->leaf = cost == 0 || most == 0 ? 1 : (size_t)most;
+    l->leaf = 1;
+    if (cost == 0)
+        return;
+    size_t fits = smaller(LEAF_PS / cost, l->leaf_most), part = smaller(LONG_PS / cost, l->leaf_most / LONG_PART);
+    l->leaf = larger(1, larger(fits, part));
 }
 
 static void lane_begin(struct lane *l, struct range_job *job, weir_worker *w, size_t leaf_most, uint64_t cost)
@@ -207,11 +220,6 @@ static void split(struct lane *l, size_t begin, size_t end, void *value)
 }
 
 /* --- three ways to begin ---------------------------------------------------------------------------------------- */
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Forks halves at once. */
 static void run_split(struct worker *w, struct range_job *job, size_t begin, size_t end, void *value, uint64_t cost)

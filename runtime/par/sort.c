@@ -15,6 +15,7 @@
 
 #include "par/algo.h"
 #include "par/range.h"
+#include "sync/stock.h"
 
 #define PIECES_PER_WORKER 16u /* of the last merge: what one waits for is a thirty-second of it with two workers */
 #define PIECE_BYTES 131072u   /* a merge of less is not cut: finding the cut costs 0.3 us of 20 */
@@ -127,16 +128,16 @@ static void sort_stretch(weir_worker *w, const struct stretch *r)
 
 static int sort_stable(struct worker *w, struct sort *s, void *base, size_t n)
 {
-    size_t bytes = n * s->ops->size;
     s->piece = n / (PIECES_PER_WORKER * runtime_width(w->rt));
     if (s->piece * s->ops->size < PIECE_BYTES)
         s->piece = PIECE_BYTES / s->ops->size + 1;
-    char *room = os_alloc(bytes, CACHE_LINE);
+    size_t room_size;
+    char *room = stock_alloc(n * s->ops->size, &room_size);
     if (room == NULL)
         return -ENOMEM;
     struct stretch all = {.s = s, .keys = base, .room = room, .n = n};
     sort_stretch(worker_public(w), &all);
-    os_free(room, bytes);
+    stock_free(room, room_size);
     return 0;
 }
 

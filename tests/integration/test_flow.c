@@ -2,12 +2,10 @@
  *
  * test_flow.c - what must hold for dataflow tasks (order by address, bounded memory, ends) and for pipelines.
  */
-#include "support.h"
+#include "graph_support.h"
 
 TestSuite(flow, .timeout = 100);
 TestSuite(pipeline, .timeout = 100);
-
-#define OK(x) cr_assert_eq((x), 0, "%s", #x)
 
 /* --- dataflow ------------------------------------------------------------------------------------------------- */
 
@@ -146,12 +144,6 @@ Test(flow, a_full_flow_says_so_and_has_room_again)
     OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, WEIR_FOREVER));
     OK(weir_flow_destroy(f));
     stop(rt);
-}
-
-static int fails(weir_worker *w, void *arg)
-{
-    (void)w, (void)arg;
-    return -EIO;
 }
 
 Test(flow, an_error_skips_what_has_not_begun)

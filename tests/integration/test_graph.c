@@ -258,6 +258,68 @@ Test(graph, conditions_choose_among_their_successors)
     stop(rt);
 }
 
+static int chooses(weir_worker *w, void *arg)
+{
+    (void)w;
+    return (int)get(arg);
+}
+
+Test(graph, a_condition_that_chooses_nobody_ends_its_path_and_one_that_fails_the_run)
+{
+    weir_runtime *rt = start(2);
+    weir_graph *g = graph();
+    weir_atomic_u32 choice = {0}, ran = {0}, beside = {0};
+    weir_run_report report;
+    weir_node c = named(g, "one", WEIR_NODE_CONDITION, chooses, &choice),
+              m = named(g, "some", WEIR_NODE_MULTI, chooses, &choice);
+    for (int i = 0; i < 2; i++) {
+        weir_node n = node(g, count, &ran);
+        OK(weir_graph_precede(g, i == 0 ? c : m, n));
+        OK(weir_graph_precede(g, n, node(g, count, &ran)));
+    }
+    node(g, count, &beside);
+    weir_run *r = frozen_run(g, 0);
+    const uint32_t nobody[] = {4, 1u << 30, 6}; /* for the one: beyond the end; for the other: other bits */
+    for (uint32_t i = 0; i < 3; i++) {
+        set(&choice, nobody[i]);
+        OK(weir_run_once(rt, r));
+        cr_assert_eq(get(&ran), 0);
+        cr_assert_eq(get(&beside), i + 1);
+    }
+    set(&choice, (uint32_t)-ERANGE);
+    cr_assert_eq(weir_run_once(rt, r), -ERANGE);
+    OK(weir_run_read(r, &report));
+    cr_assert(report.node.index == c.index || report.node.index == m.index);
+    cr_assert_eq(get(&ran), 0);
+    set(&choice, 0);
+    OK(weir_run_once(rt, r));
+    cr_assert_eq(get(&ran), 2, "the first one's path, and nobody of the other's");
+    drop(g, r);
+    stop(rt);
+}
+
+Test(graph, a_loop_without_end_is_ended_by_a_cancel)
+{
+    weir_runtime *rt = start(2);
+    weir_graph *g = graph();
+    weir_atomic_u32 rounds = {0}, first = {0};
+    weir_node begin = node(g, nothing, NULL), body = node(g, count, &rounds),
+              again = named(g, "again", WEIR_NODE_CONDITION, chooses, &first);
+    OK(weir_graph_precede(g, begin, body));
+    OK(weir_graph_precede(g, body, again));
+    OK(weir_graph_precede(g, again, body));
+    weir_run *r = frozen_run(g, 0);
+    for (int i = 0; i < 5; i++) {
+        set(&rounds, 0);
+        OK(weir_run_start(rt, r, NULL));
+        cr_assert(reaches(&rounds, 100));
+        OK(weir_run_cancel(r));
+        cr_assert_eq(weir_run_wait(r, WEIR_FOREVER), -ECANCELED);
+    }
+    drop(g, r);
+    stop(rt);
+}
+
 static weir_task *run_child(weir_worker *w, weir_task *t)
 {
     (void)w;
@@ -299,6 +361,55 @@ Test(graph, children_of_a_node_end_before_its_successors)
     cr_assert_eq(get(&done), 20 * CHILDREN);
     call(rt, run_on_worker, r);
     cr_assert_eq(get(&done), 21 * CHILDREN);
+    drop(g, r);
+    stop(rt);
+}
+
+static weir_scope *failing;
+
+static weir_task *fail_and_count(weir_worker *w, weir_task *t)
+{
+    weir_atomic_u32 *ended = *(weir_atomic_u32 **)weir_task_payload(t);
+    (void)w;
+    weir_scope_fail(failing, -EXDEV);
+    usleep(100);
+    add(ended, 1);
+    return NULL;
+}
+
+/* arg: counts children that have ended. Fails itself when that is even. */
+static int spawn_what_fails(weir_worker *w, void *arg, weir_scope *children)
+{
+    weir_task *t;
+    bool fails_itself = get(arg) % 2 == 0;
+    failing = children;
+    if (weir_task_new(w, fail_and_count, sizeof(void *), &t) != 0)
+        return -ENOMEM;
+    *(void **)weir_task_payload(t) = arg;
+    weir_scope_spawn(w, children, t);
+    return fails_itself ? -EDOM : 0;
+}
+
+Test(graph, an_error_of_children_or_of_who_spawns_them_is_the_nodes)
+{
+    weir_runtime *rt = start(2);
+    weir_graph *g = graph();
+    weir_atomic_u32 ended = {1}, after = {0};
+    weir_run_report report;
+    weir_node_spec s = {.size = sizeof s, .kind = WEIR_NODE_SPAWN, .spawn = spawn_what_fails, .arg = &ended,
+                        .name = "parent"};
+    weir_node n;
+    OK(weir_graph_add_spec(g, &s, &n));
+    OK(weir_graph_precede(g, n, node(g, count, &after)));
+    weir_run *r = frozen_run(g, 0);
+    cr_assert_eq(weir_run_once(rt, r), -EXDEV);
+    OK(weir_run_read(r, &report));
+    cr_assert_eq(report.node.index, n.index);
+    cr_assert_str_eq(report.name, "parent");
+    cr_assert_eq(get(&ended), 2, "the run has ended before the child");
+    int both = weir_run_once(rt, r);
+    cr_assert(both == -EDOM || both == -EXDEV, "whichever was first");
+    cr_assert_eq(get(&after), 0);
     drop(g, r);
     stop(rt);
 }

@@ -92,6 +92,117 @@ Test(graph_run, cancel_stops_what_has_not_begun_and_the_run_works_again)
     stop(rt);
 }
 
+static int cancels(weir_worker *w, void *arg)
+{
+    (void)w;
+    return weir_run_cancel(*(weir_run **)arg);
+}
+
+Test(graph_run, a_node_may_cancel_its_own_run)
+{
+    weir_runtime *rt = start(1);
+    weir_graph *g = graph();
+    weir_atomic_u32 before = {0}, after = {0};
+    weir_run *r = NULL;
+    weir_node a = node(g, count, &before), c = node(g, cancels, &r);
+    OK(weir_graph_precede(g, a, c));
+    OK(weir_graph_precede(g, c, node(g, count, &after)));
+    r = frozen_run(g, 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        cr_assert_eq(weir_run_once(rt, r), -ECANCELED);
+        cr_assert_eq(get(&before), i);
+    }
+    cr_assert_eq(get(&after), 0);
+    drop(g, r);
+    stop(rt);
+}
+
+/* Of many that fail at once one is reported, with its own code and name; the run works again when they don't. */
+static weir_atomic_u32 healthy;
+
+static int fails_with_its_number(weir_worker *w, void *arg)
+{
+    (void)w;
+    return get(&healthy) != 0 ? 0 : -(int)(uintptr_t)arg;
+}
+
+Test(graph_run, of_many_errors_one_is_reported_with_its_node)
+{
+    enum { MANY = 40 };
+    weir_runtime *rt = start(3);
+    weir_graph *g = graph();
+    weir_atomic_u32 after = {0};
+    weir_run_report report;
+    weir_node first = node(g, nothing, NULL), last = node(g, count, &after);
+    for (uint32_t i = 1; i <= MANY; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%u", i);
+        weir_node n = named(g, name, WEIR_NODE_PLAIN, fails_with_its_number, (void *)(uintptr_t)i);
+        OK(weir_graph_precede(g, first, n));
+        OK(weir_graph_precede(g, n, last));
+    }
+    weir_run *r = frozen_run(g, 0);
+    for (int i = 0; i < 50; i++) {
+        int error = weir_run_once(rt, r);
+        cr_assert(error <= -1 && error >= -MANY);
+        OK(weir_run_read(r, &report));
+        cr_assert_eq(report.error, error);
+        cr_assert_eq(atoi(report.name), -error);
+    }
+    cr_assert_eq(get(&after), 0);
+    set(&healthy, 1);
+    OK(weir_run_once(rt, r));
+    cr_assert_eq(get(&after), 1);
+    drop(g, r);
+    stop(rt);
+}
+
+static void misuse_on_a_worker(weir_worker *w, void *run)
+{
+    (void)w;
+    set(&healthy, (uint32_t)-weir_run_wait(run, WEIR_FOREVER));
+}
+
+Test(graph_run, bad_arguments_of_runs_are_refused)
+{
+    weir_runtime *rt = start(1), *other = start(1);
+    weir_atomic_u32 ran = {0};
+    weir_graph *g = slow_chain(&ran, 20);
+    weir_run *r = frozen_run(g, 0), *none = NULL;
+    weir_run_report report;
+    weir_run_how how = WEIR_RUN_HOW;
+    cr_assert_eq(weir_run_create(NULL, 0, &none), -EINVAL);
+    cr_assert_eq(weir_run_create(g, 0, NULL), -EINVAL);
+    cr_assert_eq(weir_run_create(g, 2, &none), -EINVAL, "no such flag");
+    cr_assert_null(none);
+    cr_assert_eq(weir_run_destroy(NULL), -EINVAL);
+    cr_assert_eq(weir_run_start(rt, NULL, NULL), -EINVAL);
+    cr_assert_eq(weir_run_start(NULL, r, NULL), -EINVAL);
+    cr_assert_eq(weir_run_to_end(NULL, r, NULL), -EINVAL);
+    cr_assert_eq(weir_run_wait(NULL, 0), -EINVAL);
+    cr_assert_eq(weir_run_cancel(NULL), -EINVAL);
+    cr_assert_eq(weir_run_read(NULL, &report), -EINVAL);
+    cr_assert_eq(weir_run_read(r, NULL), -EINVAL);
+    how.times = 0;
+    cr_assert_eq(weir_run_start(rt, r, &how), -EINVAL);
+    how = (weir_run_how)WEIR_RUN_HOW;
+    how.size--;
+    cr_assert_eq(weir_run_to_end(rt, r, &how), -EINVAL);
+    cr_assert_eq(weir_run_time(r, (weir_node){0, 0}, NULL), 0);
+    cr_assert_eq(get(&ran), 0);
+    OK(weir_run_cancel(r)); /* is not under way: nothing happens */
+    OK(weir_run_start(rt, r, NULL));
+    cr_assert_eq(weir_run_read(r, &report), -EBUSY);
+    cr_assert_eq(weir_run_once(other, r), -EBUSY);
+    call(other, misuse_on_a_worker, r);
+    cr_assert(get(&healthy) == EDEADLK || get(&healthy) == 0, "a worker may ask, but not wait");
+    OK(weir_run_wait(r, WEIR_FOREVER));
+    cr_assert_eq(get(&ran), 20);
+    drop(g, r);
+    stop(rt);
+    stop(other);
+}
+
 struct told {
     weir_task task;
     weir_atomic_u32 ran;

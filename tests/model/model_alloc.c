@@ -185,6 +185,13 @@ void *os_resize(void *p, size_t size, size_t now, size_t align)
     return q;
 }
 
+/* The system may write there, as the caller may. */
+void os_forget(void *p, size_t size)
+{
+    if (size >= sizeof(int))
+        MODEL_WRITE(*(int *)p, 0);
+}
+
 /* --- payload ---------------------------------------------------------------------------------------------------- */
 
 static struct payload *payload_of(uintptr_t addr)
