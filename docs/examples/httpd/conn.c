@@ -18,6 +18,7 @@
 #include "file.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,6 +62,7 @@ struct conn {
     uint32_t lingered;     /* bytes */
     enum next next;
     bool counted;          /* in server->requests, with `pass` */
+    bool exhausted;        /* the last recv(2) has taken all there was */
     weir_pass pass;
 };
 
@@ -143,7 +145,7 @@ static weir_task *when_readable(struct step *s, weir_task_fn *then, uint64_t dea
     weir_task_init(&c->task, then);
     weir_io_init(&c->io, &c->task);
     c->io.deadline = deadline;
-    return weir_when_readable(s->w, c->fd, &c->io) == 0 ? NULL : end(c);
+    return weir_io_poll(s->w, &c->io, c->fd, c->exhausted ? POLLIN | WEIR_POLL_AGAIN : POLLIN) == 0 ? NULL : end(c);
 }
 
 static weir_task *on_writable(weir_worker *w, weir_task *self);
@@ -398,6 +400,16 @@ static weir_task *too_slow(weir_worker *w, struct conn *c)
     return go(&s);
 }
 
+/* Reads what is there. 0: nothing, but later; negative: the end. */
+static ssize_t receive(struct conn *c, char *to, size_t room)
+{
+    ssize_t n = recv(c->fd, to, room, 0);
+    c->exhausted = n < 0 ? errno == EAGAIN : (size_t)n < room;
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return n == 0 ? -1 : n;
+}
+
 static weir_task *on_readable(weir_worker *w, weir_task *self)
 {
     struct conn *c = conn_of(self);
@@ -407,10 +419,10 @@ static weir_task *on_readable(weir_worker *w, weir_task *self)
     if (c->io.result < 0)
         return end(c);
     take(&s, w, c);
-    ssize_t n = recv(c->fd, s.in + s.in_length, IN_ROOM - s.in_length, 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+    ssize_t n = receive(c, s.in + s.in_length, IN_ROOM - s.in_length);
+    if (n < 0)
         return end(c);
-    s.in_length += n > 0 ? (size_t)n : 0;
+    s.in_length += (size_t)n;
     return go(&s);
 }
 
@@ -447,10 +459,10 @@ static weir_task *on_rest(weir_worker *w, weir_task *self)
     if (c->io.result < 0)
         return end(c);
     take(&s, w, c);
-    ssize_t n = recv(c->fd, s.in, IN_ROOM, 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+    ssize_t n = receive(c, s.in, IN_ROOM);
+    if (n < 0)
         return end(c);
-    c->lingered += n > 0 ? (uint32_t)n : 0;
+    c->lingered += (uint32_t)n;
     return c->lingered > LINGER_BYTES ? end(c) : when_readable(&s, on_rest, c->since);
 }
 
