@@ -15,6 +15,7 @@
 #include "conn.h"
 
 #include "answer.h"
+#include "body.h"
 #include "file.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ struct conn {
     int fd;
     int file;              /* NEXT_FILE: what is being sent */
     uint64_t file_at, file_left;
-    uint64_t skip;         /* bytes of a body that are still to come, and that nobody wants */
+    struct http_body body; /* of the request that was answered last: what is still to come is passed over */
     uint64_t since;        /* ns: when the request that is being read began to arrive, 0: it hasn't; NEXT_LINGER: when
                               there is an end to it */
     uint64_t wait_ns;
@@ -261,8 +262,8 @@ static void write_answer(struct step *s, struct http_answer *a)
 /* The request is answered: what follows it is the body, if it has one, and the next request. */
 static void finish_request(struct conn *c)
 {
-    c->skip = c->parser.body;
-    if (c->skip > 0 && c->parser.expects_continue)
+    http_body_init(&c->body, &c->parser, &c->server->options.limits);
+    if (!http_body_is_over(&c->body) && c->parser.expects_continue)
         c->next = NEXT_LINGER; /* it waits to be asked for the body: the close is the answer to that */
     http_parser_init(&c->parser);
     c->since = 0;
@@ -301,11 +302,15 @@ static void answer_request(struct step *s)
 static bool next_request(struct step *s)
 {
     struct conn *c = s->c;
-    size_t there = s->in_length - s->in_at, body = c->skip < there ? (size_t)c->skip : there;
-    s->in_at += body;
-    c->skip -= body;
-    if (c->skip > 0)
-        return false;
+    if (!http_body_is_over(&c->body)) {
+        size_t used;
+        enum http_progress body = http_body_skip(&c->body, s->in + s->in_at, s->in_length - s->in_at, &used);
+        s->in_at += used;
+        if (body == HTTP_BAD)
+            c->next = NEXT_LINGER; /* its request was answered: there is nothing to be said */
+        if (body != HTTP_READY)
+            return body == HTTP_BAD;
+    }
     switch (http_parse(&c->parser, &c->server->options.limits, s->in + s->in_at, s->in_length - s->in_at)) {
     case HTTP_MORE:
         return false;
@@ -328,7 +333,7 @@ static weir_task *await_request(struct step *s)
 {
     struct conn *c = s->c;
     uint64_t now = weir_now();
-    bool began = s->in_at < s->in_length || c->skip > 0;
+    bool began = s->in_at < s->in_length || !http_body_is_over(&c->body);
     if (!began && httpd_is_stopping(c->server))
         return end(c);
     if (!began)
