@@ -103,7 +103,16 @@ WEIR_INLINE void weir_io_init(weir_io *io, weir_task *then)
 /* Waits until a read (a write) of fd would not block, or fails. result: poll(2) events, among them POLLERR, POLLHUP. */
 WEIR_API int weir_when_readable(weir_worker *w, int fd, weir_io *io) WEIR_MUST_USE;
 WEIR_API int weir_when_writable(weir_worker *w, int fd, weir_io *io) WEIR_MUST_USE;
-/* Waits for any of poll(2)'s events. A file that is always ready (regular, directory) gives -EPERM with epoll. */
+/*
+ * Beside the events of weir_io_poll: the wait goes on where the last one on fd in this runtime ended. The caller knows
+ * that fd is still the same open file, and that since readiness was last told a call has met its end: it would have
+ * blocked, or on a stream moved less than it was asked to. Then only what is still to come matters, and epoll, where that
+ * carries the operations, stays armed from one wait to the next, which saves a call for each. Without that knowledge such
+ * a wait may end late or never.
+ */
+#define WEIR_POLL_AGAIN 0x10000u
+/* Waits for any of poll(2)'s events, with or without WEIR_POLL_AGAIN. A file that is always ready (regular, directory)
+ * gives -EPERM with epoll. */
 WEIR_API int weir_io_poll(weir_worker *w, weir_io *io, int fd, unsigned events) WEIR_MUST_USE;
 
 /*

@@ -63,9 +63,11 @@ static int start(weir_worker *w, weir_io *io, const struct request *r)
 
 int weir_io_poll(weir_worker *w, weir_io *io, int fd, unsigned events)
 {
-    if (events == 0 || events > INT16_MAX)
+    unsigned awaited = events & ~WEIR_POLL_AGAIN;
+    if (awaited == 0 || awaited > INT16_MAX)
         return -EINVAL;
-    return start(w, io, &(struct request){.op = POLLER_POLL, .fd = fd, .events = (uint16_t)events});
+    return start(w, io, &(struct request){.op = POLLER_POLL, .fd = fd, .events = (uint16_t)awaited,
+                                          .flags = events & WEIR_POLL_AGAIN});
 }
 
 int weir_when_readable(weir_worker *w, int fd, weir_io *io)

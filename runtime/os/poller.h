@@ -49,7 +49,8 @@ enum poller_op {
 /* What is known of a descriptor. */
 struct poller_fd {
     weir_io *ops;   /* in flight on it */
-    uint32_t armed; /* (epoll) events that its registration waits for */
+    uint16_t armed; /* (epoll) events that its registration waits for, while somebody waits */
+    uint16_t kept;  /* (epoll) events of which the registration tells each time that they come; 0: it is one-shot */
     uint32_t epoch; /* (epoll) which registration that is, counted */
 };
 

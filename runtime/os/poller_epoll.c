@@ -8,6 +8,9 @@
  * for a registration that is gone, once its number is used again. EP-B An event of a registration that is not a
  * descriptor's last, of a file that was closed under this number and is open under another, is nobody's: it says nothing
  * about the file that has the number now, and who waits for readiness is told without a second look.
+ * WEIR_POLL_AGAIN is the caller's word that neither need be asked. Then the registration is edge-triggered and kept: EP-C
+ * as long as `kept` is set, whatever comes has not come yet or is in the kernel's list. An event that comes while nobody
+ * waits, or that is the last one of its descriptor (its end, an error), clears it: the next wait arms anew, which asks.
  * Source: epoll(7).
  */
 #include <errno.h>
@@ -38,30 +41,31 @@ static void end_all(struct poller *p, struct poller_fd *fd, const weir_io *but, 
     }
 }
 
-/* What the registration of a descriptor, or a new one, is to wait for. The bits of poll(2) are those of epoll. */
-static struct epoll_event event_for(const struct poller *p, const struct poller_fd *fd, uint32_t events)
+/* Changes the registration of a descriptor (EPOLL_CTL_MOD), or makes it. events: those of epoll, of which the lower ones
+ * are those of poll(2). 0 or -errno. */
+static int control(struct poller *p, const struct poller_fd *fd, int how, uint32_t events)
 {
-    uint64_t number = (uint32_t)(fd - p->fds) - 1;
-    return (struct epoll_event){.events = events | (uint32_t)EPOLLONESHOT,
-                                .data.u64 = (uint64_t)fd->epoch << 32 | number};
+    uint32_t number = (uint32_t)(fd - p->fds) - 1;
+    struct epoll_event e = {.events = events, .data.u64 = (uint64_t)fd->epoch << 32 | number};
+    return epoll_ctl(p->fd, how, (int)number, &e) == 0 ? 0 : -errno;
 }
 
-static int register_new(struct poller *p, struct poller_fd *fd, uint32_t events)
+static int change_or_make(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
+    int r = control(p, fd, EPOLL_CTL_MOD, events);
+    if (r != -ENOENT)
+        return r;
     fd->epoch++;
-    struct epoll_event e = event_for(p, fd, events);
-    return epoll_ctl(p->fd, EPOLL_CTL_ADD, (int)(fd - p->fds) - 1, &e) == 0 ? 0 : -errno;
+    return control(p, fd, EPOLL_CTL_ADD, events);
 }
 
 /* Waits for what the operations on the descriptor want. 0 or -errno. */
 static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
     /* The error conditions always come, but with nothing else to wait for the registration must be armed all the same. */
-    struct epoll_event e = event_for(p, fd, events);
-    int r = epoll_ctl(p->fd, EPOLL_CTL_MOD, (int)(fd - p->fds) - 1, &e) == 0 ? 0 : -errno;
-    if (r == -ENOENT)
-        r = register_new(p, fd, events);
-    fd->armed = r == 0 ? events : 0;
+    int r = change_or_make(p, fd, events | (uint32_t)EPOLLONESHOT);
+    fd->armed = r == 0 ? (uint16_t)events : 0;
+    fd->kept = 0;
     return r;
 }
 
@@ -69,14 +73,28 @@ static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
 static int arm_for(struct poller *p, struct poller_fd *fd, weir_io *io)
 {
     uint32_t events = wanted(fd);
-    struct epoll_event e = event_for(p, fd, events);
-    if (fd->armed != 0 && epoll_ctl(p->fd, EPOLL_CTL_MOD, io->fd, &e) == 0) {
-        fd->armed = events;
+    if (fd->armed != 0 && control(p, fd, EPOLL_CTL_MOD, events | (uint32_t)EPOLLONESHOT) == 0) {
+        fd->armed = (uint16_t)events;
+        fd->kept = 0;
         return 0;
     }
     if (fd->armed != 0)
         end_all(p, fd, io, -EBADF); /* EP-A: closed behind our back */
     return arm(p, fd, wanted(fd));
+}
+
+static bool is_alone(const weir_io *io)
+{
+    return io->next == NULL && io->prev == NULL;
+}
+
+/* The same for one that goes on where the last one ended, and is alone: EP-C. */
+static int keep(struct poller *p, struct poller_fd *fd, const weir_io *io)
+{
+    uint32_t end = io->events & EPOLLIN ? (uint32_t)EPOLLRDHUP : 0; /* which may have come with the last bytes */
+    int r = fd->kept == io->events ? 0 : change_or_make(p, fd, io->events | end | (uint32_t)EPOLLET);
+    fd->armed = fd->kept = r == 0 ? io->events : 0;
+    return r;
 }
 
 /* --- starting and ending -------------------------------------------------------------------------------------- */
@@ -85,12 +103,13 @@ static void epoll_start(struct poller *p, weir_io *io)
 {
     struct poller_fd *fd = poller_fd_of(p, io);
     if (io->op == POLLER_CLOSE) {
-        fd->armed = 0; /* the kernel forgets it with the descriptor */
+        fd->armed = fd->kept = 0; /* the kernel forgets it with the descriptor */
         (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, io->fd, NULL);
         poller_done(p, io, io_call_do(io));
         return;
     }
-    int r = arm_for(p, fd, io);
+    bool again = io->op == POLLER_POLL && (io->flags & WEIR_POLL_AGAIN) != 0 && is_alone(io);
+    int r = again ? keep(p, fd, io) : arm_for(p, fd, io);
     if (r != 0)
         poller_done(p, io, r);
 }
@@ -107,10 +126,21 @@ static int64_t try_again(weir_io *io, uint32_t events)
     return io->op == POLLER_POLL ? (int64_t)events : io_call_try(io);
 }
 
+/* An event of a registration that is kept: whether it still may be. */
+static void note_kept(struct poller *p, struct poller_fd *fd, uint32_t events)
+{
+    if (fd->ops == NULL) /* for nobody: it shall not go on like that. Should this fail there is nothing to disarm. */
+        (void)control(p, fd, EPOLL_CTL_MOD, (uint32_t)EPOLLONESHOT);
+    if (fd->ops == NULL || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        fd->kept = 0;
+}
+
 /* The descriptor is ready: each of its operations is tried. */
 static void serve(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
     fd->armed = 0;
+    if (fd->kept != 0)
+        note_kept(p, fd, events);
     for (weir_io *io = fd->ops, *next; io != NULL; io = next) {
         next = io->next;
         uint32_t its = events & (io_call_events(io) | EPOLLERR | EPOLLHUP);

@@ -13,6 +13,7 @@
 
 #define BIG 3000000u /* bytes: more than a socket takes at once */
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define CHUNKED "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" /* chunks follow */
 
 static char folder[64];
 static struct server server;
@@ -236,10 +237,44 @@ Test(httpd, bodies_are_skipped)
     cr_assert(client_open(&c, server.port));
     cr_expect_eq(ask(&c, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nGET /x HTT").status, 200);
     cr_expect_eq(ask(&c, GET("/sub/")).length, 6);
+    cr_expect_eq(ask(&c, CHUNKED "4;x=y\r\nGET \r\n0\r\nX: y\r\n\r\n").status, 200);
+    cr_expect_eq(ask(&c, GET("/sub/")).length, 6);
+    cr_expect_eq(ask(&c, CHUNKED "ff").status, 200); /* the answer does not wait for the rest */
+    char rest[2 + 255 + 7];
+    memset(rest, 'a', sizeof rest);
+    memcpy(rest, "\r\n", 2);
+    memcpy(rest + 2 + 255, "\r\n0\r\n\r\n", 7);
+    cr_assert(client_send(&c, rest, 100));
+    sleep_ms(20);
+    cr_assert(client_send(&c, rest + 100, sizeof rest - 100));
+    cr_expect_eq(ask(&c, GET("/sub/")).length, 6);
     struct response r = ask(&c, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
     cr_expect_eq(r.status, 200);
     cr_expect(client_sees_end(&c));
     client_close(&c);
+}
+
+Test(httpd, chunks_that_are_malformed_or_too_many_end_the_connection)
+{
+    static const char *const bodies[] = {"x\r\n", "1\r\nab\r\n", "10001\r\n", "0\r\nX\r\n\r\n", "-5\r\n"};
+    struct client c;
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "%s%s%s", CHUNKED, bodies[i], GET("/sub/"));
+        cr_assert(client_open(&c, server.port));
+        cr_expect_eq(ask(&c, text).status, 200);
+        cr_expect(client_sees_end(&c), "%s", bodies[i]);
+        client_close(&c);
+    }
+    cr_assert(client_open(&c, server.port));
+    cr_expect_eq(ask(&c, CHUNKED).status, 200);
+    for (unsigned i = 0; i < 20000 && client_say(&c, "1\r\na\r\n"); i++) /* 120,000 bytes */
+        continue;
+    cr_expect_leq(client_read(&c), 0);
+    client_close(&c);
+    struct response r = ask_alone("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                                  "Expect: 100-continue\r\n\r\n");
+    cr_expect_eq(r.status, 200);
 }
 
 Test(httpd, refusals_end_the_connection)
@@ -251,9 +286,9 @@ Test(httpd, refusals_end_the_connection)
         {400, "nonsense\r\n"},
         {400, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {405, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"},
-        {411, "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {413, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n"},
         {417, "GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n"},
+        {501, "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"},
         {501, "BREW / HTTP/1.1\r\nHost: a\r\n\r\n"},
         {505, "GET / HTTP/3.0\r\nHost: a\r\n\r\n"},
     };

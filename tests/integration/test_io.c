@@ -104,6 +104,8 @@ static void refuse(weir_worker *w, void *arg)
     cr_assert_eq(weir_io_readv(w, &io, p[0], NULL, 1, 0), -EINVAL);
     cr_assert_eq(weir_io_writev(w, &io, p[0], (struct iovec *)&c, 0, 0), -EINVAL);
     cr_assert_eq(weir_io_poll(w, &io, p[0], 0), -EINVAL);
+    cr_assert_eq(weir_io_poll(w, &io, p[0], WEIR_POLL_AGAIN), -EINVAL);
+    cr_assert_eq(weir_io_poll(w, &io, p[0], 2 * WEIR_POLL_AGAIN | POLLIN), -EINVAL);
     cr_assert_eq(weir_io_accept(w, &io, p[0], NULL, NULL, 1), -EINVAL);
     cr_assert_eq(weir_io_connect(w, &io, p[0], NULL, 1), -EINVAL);
     cr_assert_eq(weir_io_openat(w, &io, AT_FDCWD, NULL, 0, 0), -EINVAL);

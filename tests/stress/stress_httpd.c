@@ -155,16 +155,46 @@ static void play_slow(struct client *c, struct rng *rng)
     drain(c, true);
 }
 
+/* Requests with bodies, in pieces: all are answered, whatever the bodies say. */
+static void play_bodies(struct client *c, struct rng *rng)
+{
+    static const char *const bodies[] = {"Content-Length: 5\r\n\r\nGET /",
+                                         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                                         "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nGET /\r\n0\r\nX: y\r\n\r\n"};
+    char text[256];
+    struct response r;
+    if (!client_say(c, GET("/small")) || client_receive(c, &r, false) != 1 || r.closes)
+        return; /* there are too many */
+    for (unsigned i = 1 + rng_below(rng, 10); i > 0; i--) {
+        int n = snprintf(text, sizeof text, "GET /small HTTP/1.1\r\nHost: a\r\n%s", bodies[rng_below(rng, 3)]);
+        for (int at = 0, piece; at < n; at += piece) {
+            piece = rng_below(rng, 2) ? n : 1 + (int)rng_below(rng, 40);
+            piece = piece < n - at ? piece : n - at;
+            if (!client_send(c, text + at, (size_t)piece))
+                return fail("a client with bodies can't send", errno);
+        }
+        int got = client_receive(c, &r, false);
+        if (got != 1 || (r.status != 200 && r.status != 503) || (r.status == 200 && r.got != 5))
+            return fail("a client with bodies is not served", got == 1 ? r.status : got);
+        atomic_fetch_add(r.status == 200 ? &answered : &refused, 1);
+        if (r.closes)
+            return;
+    }
+}
+
 /* A head, a target or a body without an end. */
 static void play_endless(struct client *c, struct rng *rng)
 {
     static const char *const begins[] = {"GET /", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: ",
                                          "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n",
-                                         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n"};
-    unsigned k = rng_below(rng, 5);
+                                         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n",
+                                         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfff0\r\n",
+                                         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+                                         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"};
+    unsigned k = rng_below(rng, 8);
     char more[2048];
     memset(more, 'a', sizeof more);
-    for (size_t i = 0; k == 1 && i + 8 < sizeof more; i += 8)
+    for (size_t i = 0; (k == 1 || k == 7) && i + 8 < sizeof more; i += 8)
         memcpy(more + i, "X: abc\r\n", 8);
     bool takes = client_say(c, begins[k]);
     for (unsigned i = 0; i < 2000 && takes && !atomic_load(&over); i++)
@@ -237,7 +267,7 @@ typedef void play_fn(struct client *c, struct rng *rng);
 
 static play_fn *const plays[] = {
     play_good,          play_good,  play_pipeline,    play_malformed, play_noise, play_slow, play_endless,
-    play_greedy_reader, play_reset, play_half_closed, play_silent,    play_crowd,
+    play_greedy_reader, play_reset, play_half_closed, play_silent,    play_crowd, play_bodies,
 };
 
 static void *player(void *arg)

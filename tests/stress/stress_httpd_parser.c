@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * stress_httpd_parser.c - requests put together at random and spoiled at random: whatever the parser says of one, it
- * says however it is cut into pieces, and nothing that it says is outside of the bytes that are there.
+ * says however it is cut into pieces, and nothing that it says is outside of the bytes that are there. The same for
+ * chunked bodies.
  *
  * The pieces lie in memory that ends with them, so that a sanitizer sees what reads further. What is understood goes on
  * into the readers of targets, conditions, ranges and dates.
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #include "base/util.h"
+#include "body.h"
 #include "condition.h"
 #include "parser.h"
 #include "target.h"
@@ -208,11 +210,83 @@ static void use(const struct http_parser *p, const char *input, size_t length)
         fail("a range is outside", input, length);
 }
 
+/* --- bodies ------------------------------------------------------------------------------------------------------- */
+
+/* A chunked body. *whole: where it ends, if it is well-formed. */
+static size_t make_body(char *to, size_t *whole)
+{
+    static const char *const extensions[] = {"", "", "", ";a", ";a=b;c", "; x=\"y z\""};
+    static const char *const trailers[] = {"", "", "X: y\r\n", "X:\r\nContent-Length: 5\r\n"};
+    size_t n = 0;
+    for (unsigned i = rng_below(&rng, 6); i > 0; i--) {
+        char size[16];
+        unsigned length = 1 + rng_below(&rng, 40);
+        snprintf(size, sizeof size, rng_below(&rng, 2) ? "%x" : "%03X", length);
+        n = append(to, n, size);
+        n = append(to, n, PICK(extensions));
+        n = append(to, n, "\r\n");
+        for (; length > 0; length--)
+            to[n++] = (char)rng_below(&rng, 256);
+        n = append(to, n, "\r\n");
+    }
+    n = append(to, n, "0");
+    n = append(to, n, PICK(extensions));
+    n = append(to, n, "\r\n");
+    n = append(to, n, PICK(trailers));
+    *whole = n = append(to, n, "\r\n");
+    n = append(to, n, rng_below(&rng, 2) ? "GET / HTTP/1.1\r\n" : "");
+    if (rng_below(&rng, 2) == 0)
+        return n;
+    *whole = 0; /* may be anything now */
+    for (unsigned i = 1 + rng_below(&rng, 3); i > 0; i--)
+        to[rng_below(&rng, (unsigned)n)] = (char)rng_below(&rng, 256);
+    return n;
+}
+
+/* Shows it in pieces of up to `most` bytes, each in memory that ends with it. *end: how many belong to it. */
+static enum http_progress skip_in_pieces(const char *input, size_t length, unsigned most, size_t *end)
+{
+    struct http_parser p;
+    struct http_body b;
+    http_parser_init(&p);
+    p.chunked = true;
+    http_body_init(&b, &p, &limits);
+    enum http_progress progress = HTTP_MORE;
+    for (size_t at = *end = 0; at < length && progress == HTTP_MORE;) {
+        size_t left = length - at, n = 1 + (most > 1 ? rng_below(&rng, most) : 0), used;
+        n = n < left ? n : left;
+        char *exact = malloc(n);
+        if (exact == NULL)
+            abort();
+        memcpy(exact, input + at, n);
+        progress = http_body_skip(&b, exact, n, &used);
+        free(exact);
+        if (used > n || (progress == HTTP_MORE && used < n))
+            fail("it takes more or less of a body than is there", input, length);
+        *end += used;
+        at += n;
+    }
+    return progress;
+}
+
+/* Whether it was understood. */
+static bool compare_body(char *input)
+{
+    size_t whole, length = make_body(input, &whole), end, other;
+    enum http_progress first = skip_in_pieces(input, length, 2 * INPUT_MAX, &end);
+    for (unsigned most = 1; most < 100; most *= 3)
+        if (skip_in_pieces(input, length, most, &other) != first || other != end)
+            fail("a body ends elsewhere in pieces", input, length);
+    if (whole != 0 && (first != HTTP_READY || end != whole))
+        fail("a good body does not end where it ends", input, length);
+    return first == HTTP_READY;
+}
+
 int main(int argc, char **argv)
 {
     static char input[INPUT_MAX];
     uint64_t seed = (uint64_t)time(NULL);
-    unsigned inputs = INPUTS, ready = 0, bad = 0;
+    unsigned inputs = INPUTS, ready = 0, bad = 0, bodies = 0;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seed") == 0)
             seed = strtoull(argv[i + 1], NULL, 0);
@@ -237,9 +311,11 @@ int main(int argc, char **argv)
         free(exact);
         ready += progress == HTTP_READY;
         bad += progress == HTTP_BAD;
+        bodies += compare_body(input);
     }
-    if (inputs >= INPUTS && (ready < inputs / 4 || bad < inputs / 4))
+    bool some = ready >= inputs / 4 && bad >= inputs / 4 && bodies >= inputs / 4 && inputs - bodies >= inputs / 8;
+    if (inputs >= INPUTS && !some)
         fail("hardly any input is of one kind", "", 0);
-    printf("%u inputs, %u understood, %u refused: %s\n", inputs, ready, bad, failures ? "FAILED" : "ok");
+    printf("%u inputs, %u understood, %u refused, %u bodies understood: %s\n", inputs, ready, bad, bodies, failures ? "FAILED" : "ok");
     return failures != 0;
 }

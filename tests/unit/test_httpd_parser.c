@@ -177,10 +177,21 @@ Test(httpd_parser, bodies_that_cannot_be_skipped_are_refused)
 {
     refused(413, HEAD "Content-Length: 1001\r\n\r\n");
     refused(413, HEAD "Content-Length: 99999999999999999999999999\r\n\r\n");
-    refused(411, HEAD "Transfer-Encoding: Chunked\r\n\r\n");
     refused(501, HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n");
     refused(400, "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
     refused(417, HEAD "Expect: tea\r\n\r\n");
+}
+
+Test(httpd_parser, a_body_may_be_chunked)
+{
+    struct http_parser p;
+    taken(&p, HEAD "Transfer-Encoding: Chunked\r\n\r\n");
+    cr_expect(p.chunked && p.body == 0);
+    taken(&p, HEAD "Content-Length: 1000\r\n\r\n");
+    cr_expect(!p.chunked && p.body == 1000);
+    refused(501, HEAD "Transfer-Encoding: chunked, chunked\r\n\r\n");
+    refused(501, HEAD "Transfer-Encoding: \r\n\r\n");
+    refused(400, HEAD "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
 Test(httpd_parser, a_condition_that_comes_twice_is_none)

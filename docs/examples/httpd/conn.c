@@ -15,9 +15,11 @@
 #include "conn.h"
 
 #include "answer.h"
+#include "body.h"
 #include "file.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,7 +54,7 @@ struct conn {
     int fd;
     int file;              /* NEXT_FILE: what is being sent */
     uint64_t file_at, file_left;
-    uint64_t skip;         /* bytes of a body that are still to come, and that nobody wants */
+    struct http_body body; /* of the request that was answered last: what is still to come is passed over */
     uint64_t since;        /* ns: when the request that is being read began to arrive, 0: it hasn't; NEXT_LINGER: when
                               there is an end to it */
     uint64_t wait_ns;
@@ -61,6 +63,7 @@ struct conn {
     uint32_t lingered;     /* bytes */
     enum next next;
     bool counted;          /* in server->requests, with `pass` */
+    bool exhausted;        /* the last recv(2) has taken all there was */
     weir_pass pass;
 };
 
@@ -143,7 +146,7 @@ static weir_task *when_readable(struct step *s, weir_task_fn *then, uint64_t dea
     weir_task_init(&c->task, then);
     weir_io_init(&c->io, &c->task);
     c->io.deadline = deadline;
-    return weir_when_readable(s->w, c->fd, &c->io) == 0 ? NULL : end(c);
+    return weir_io_poll(s->w, &c->io, c->fd, c->exhausted ? POLLIN | WEIR_POLL_AGAIN : POLLIN) == 0 ? NULL : end(c);
 }
 
 static weir_task *on_writable(weir_worker *w, weir_task *self);
@@ -259,8 +262,8 @@ static void write_answer(struct step *s, struct http_answer *a)
 /* The request is answered: what follows it is the body, if it has one, and the next request. */
 static void finish_request(struct conn *c)
 {
-    c->skip = c->parser.body;
-    if (c->skip > 0 && c->parser.expects_continue)
+    http_body_init(&c->body, &c->parser, &c->server->options.limits);
+    if (!http_body_is_over(&c->body) && c->parser.expects_continue)
         c->next = NEXT_LINGER; /* it waits to be asked for the body: the close is the answer to that */
     http_parser_init(&c->parser);
     c->since = 0;
@@ -299,11 +302,15 @@ static void answer_request(struct step *s)
 static bool next_request(struct step *s)
 {
     struct conn *c = s->c;
-    size_t there = s->in_length - s->in_at, body = c->skip < there ? (size_t)c->skip : there;
-    s->in_at += body;
-    c->skip -= body;
-    if (c->skip > 0)
-        return false;
+    if (!http_body_is_over(&c->body)) {
+        size_t used;
+        enum http_progress body = http_body_skip(&c->body, s->in + s->in_at, s->in_length - s->in_at, &used);
+        s->in_at += used;
+        if (body == HTTP_BAD)
+            c->next = NEXT_LINGER; /* its request was answered: there is nothing to be said */
+        if (body != HTTP_READY)
+            return body == HTTP_BAD;
+    }
     switch (http_parse(&c->parser, &c->server->options.limits, s->in + s->in_at, s->in_length - s->in_at)) {
     case HTTP_MORE:
         return false;
@@ -326,7 +333,7 @@ static weir_task *await_request(struct step *s)
 {
     struct conn *c = s->c;
     uint64_t now = weir_now();
-    bool began = s->in_at < s->in_length || c->skip > 0;
+    bool began = s->in_at < s->in_length || !http_body_is_over(&c->body);
     if (!began && httpd_is_stopping(c->server))
         return end(c);
     if (!began)
@@ -398,6 +405,16 @@ static weir_task *too_slow(weir_worker *w, struct conn *c)
     return go(&s);
 }
 
+/* Reads what is there. 0: nothing, but later; negative: the end. */
+static ssize_t receive(struct conn *c, char *to, size_t room)
+{
+    ssize_t n = recv(c->fd, to, room, 0);
+    c->exhausted = n < 0 ? errno == EAGAIN : (size_t)n < room;
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return n == 0 ? -1 : n;
+}
+
 static weir_task *on_readable(weir_worker *w, weir_task *self)
 {
     struct conn *c = conn_of(self);
@@ -407,10 +424,10 @@ static weir_task *on_readable(weir_worker *w, weir_task *self)
     if (c->io.result < 0)
         return end(c);
     take(&s, w, c);
-    ssize_t n = recv(c->fd, s.in + s.in_length, IN_ROOM - s.in_length, 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+    ssize_t n = receive(c, s.in + s.in_length, IN_ROOM - s.in_length);
+    if (n < 0)
         return end(c);
-    s.in_length += n > 0 ? (size_t)n : 0;
+    s.in_length += (size_t)n;
     return go(&s);
 }
 
@@ -447,10 +464,10 @@ static weir_task *on_rest(weir_worker *w, weir_task *self)
     if (c->io.result < 0)
         return end(c);
     take(&s, w, c);
-    ssize_t n = recv(c->fd, s.in, IN_ROOM, 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+    ssize_t n = receive(c, s.in, IN_ROOM);
+    if (n < 0)
         return end(c);
-    c->lingered += n > 0 ? (uint32_t)n : 0;
+    c->lingered += (uint32_t)n;
     return c->lingered > LINGER_BYTES ? end(c) : when_readable(&s, on_rest, c->since);
 }
 

@@ -11,7 +11,6 @@
 
 #define STATUS_BAD_REQUEST 400
 #define STATUS_METHOD_NOT_ALLOWED 405
-#define STATUS_LENGTH_REQUIRED 411
 #define STATUS_CONTENT_TOO_LARGE 413
 #define STATUS_URI_TOO_LONG 414
 #define STATUS_EXPECTATION_FAILED 417
@@ -108,6 +107,16 @@ static size_t span_of(const char *bytes, size_t length, uint8_t class)
     while (n < length && (class_of[(uint8_t)bytes[n]] & class) != 0)
         n++;
     return n;
+}
+
+bool http_is_token(char c)
+{
+    return (class_of[(uint8_t)c] & TOKEN) != 0;
+}
+
+bool http_is_text(char c)
+{
+    return (class_of[(uint8_t)c] & VALUE) != 0;
 }
 
 static bool is(const char *bytes, size_t length, const char *text)
@@ -208,12 +217,13 @@ static uint16_t read_expect(struct http_parser *p, const char *value, size_t len
     return p->expects_continue ? 0 : STATUS_EXPECTATION_FAILED;
 }
 
-/* A coding that nobody here knows can't be skipped; one that is known could, but the client is to say the length. */
-static uint16_t read_transfer_encoding(const struct http_parser *p, const char *value, size_t length)
+/* Where a body ends is known if it is chunked, and nothing else. */
+static uint16_t read_transfer_encoding(struct http_parser *p, const char *value, size_t length)
 {
     if (p->version_1_0)
         return STATUS_BAD_REQUEST;
-    return length == 7 && strncasecmp(value, "chunked", length) == 0 ? 0 : STATUS_NOT_IMPLEMENTED;
+    p->chunked = length == 7 && strncasecmp(value, "chunked", length) == 0;
+    return p->chunked ? 0 : STATUS_NOT_IMPLEMENTED;
 }
 
 /* A field of which there can be one only came again. */
@@ -283,8 +293,8 @@ static uint16_t check_head(const struct http_parser *p, const struct http_limits
 {
     if (!has(p, HOST_NAME) && !p->version_1_0)
         return STATUS_BAD_REQUEST;
-    if (has(p, TRANSFER_ENCODING))
-        return has(p, CONTENT_LENGTH) ? STATUS_BAD_REQUEST : STATUS_LENGTH_REQUIRED;
+    if (has(p, TRANSFER_ENCODING) && has(p, CONTENT_LENGTH))
+        return STATUS_BAD_REQUEST;
     return p->body > limits->body ? STATUS_CONTENT_TOO_LARGE : 0;
 }
 

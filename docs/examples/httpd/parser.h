@@ -26,7 +26,7 @@ struct http_limits {
     uint32_t line;   /* bytes of the request line, its end included */
     uint32_t head;   /* bytes of the whole head, at most HTTP_HEAD_MAX */
     uint32_t fields; /* field lines */
-    uint64_t body;   /* bytes of a body that may be skipped */
+    uint64_t body;   /* bytes of a body that may be skipped, with its framing */
 };
 
 /* A piece of the head, by its offset from the request's first byte. */
@@ -60,7 +60,8 @@ struct http_parser {
     bool keep_alive;      /* the client would like to go on */
     bool version_1_0;     /* HTTP/1.0: the answer has to say so if the connection stays */
     bool expects_continue; /* the client sends its body only when it is asked for */
-    uint64_t body;        /* bytes of body that follow the head */
+    bool chunked;          /* a body follows the head in chunks (body.h) */
+    uint64_t body;        /* bytes of body that follow the head, if it is not chunked */
     struct http_span target;
     struct http_span field[HTTP_FIELDS_KEPT]; /* length 0: not there, empty, or there more than once */
 };
@@ -76,6 +77,10 @@ void http_parser_init(struct http_parser *p);
 /* Goes on with the request that begins at `bytes`, of which `length` bytes are there now. Not after HTTP_BAD. */
 enum http_progress http_parse(struct http_parser *p, const struct http_limits *limits, const char *bytes,
                               size_t length);
+
+/* Whether a byte may be in a method or field name; in a field's value. */
+bool http_is_token(char c);
+bool http_is_text(char c);
 
 /* Whether a comma-separated list holds the token, in whatever case. */
 bool http_list_has(const char *list, size_t length, const char *token);

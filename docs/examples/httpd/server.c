@@ -175,7 +175,7 @@ static int start_runtime(struct httpd *h)
     if (h->options.workers != 0)
         config.workers = h->options.workers;
     config.name = "httpd";
-    config.no_uring = true; /* it waits for readiness only, of one descriptor at a time: epoll costs less (docs/http.md) */
+    config.no_uring = true; /* it waits for nothing but readiness, which epoll tells at less cost (docs/http.md) */
     return weir_start(&h->rt, &config);
 }
 
