@@ -129,6 +129,16 @@ int64_t io_call_try(weir_io *io)
     }
 }
 
+int64_t io_call_try_write(const weir_io *io)
+{
+    int64_t r = -EAGAIN;
+    if (io->op == POLLER_SEND)
+        r = answer(send(io->fd, address_of(io), io->length, (int)io->flags | MSG_DONTWAIT));
+    else if (io->op == POLLER_WRITE || io->op == POLLER_WRITEV)
+        r = transfer(io, RWF_NOWAIT);
+    return r == -EOPNOTSUPP ? -EAGAIN : r;
+}
+
 bool io_call_must_block(const weir_io *io)
 {
     if (io->op >= POLLER_FSYNC)

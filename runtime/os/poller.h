@@ -73,6 +73,7 @@ struct poller {
     void *own;             /* the implementation's */
     int fd;                /* readable while there is something to collect */
     int wake_fd;           /* an eventfd */
+    bool lazy;             /* what is over may wait until the thread that entered it makes a call or is interrupted */
     struct poller_fd *fds; /* by number; fds[0] is of operations without a descriptor, fds[n + 1] of descriptor n */
     uint32_t size;
     uint32_t in_flight;
@@ -128,6 +129,8 @@ extern const struct poller_kind poller_uring;
 /* Without blocking, so far as that can be had: the result, or -EAGAIN, as for a wait for readiness: that is asked for by
  * beginning it. */
 int64_t io_call_try(weir_io *io);
+/* The same for what writes, with one call at most; -EAGAIN for all else. */
+int64_t io_call_try_write(const weir_io *io);
 /* Does it, however long that takes. */
 int64_t io_call_do(const weir_io *io);
 /* Whether only io_call_do() will do: files that epoll has no use for. */

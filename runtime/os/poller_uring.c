@@ -2,8 +2,10 @@
  *
  * poller_uring.c - poller.h with io_uring: started operations gather in the submission ring and are entered together.
  *
- * Threads: see poller.h. Any thread enters, so the ring is of the plain kind: a completion that has to run in the
- * thread that entered the operation interrupts it there, also in a long task (decisions/0014).
+ * Threads: see poller.h. Any thread enters. A completion has to run in the thread that entered the operation; it is not
+ * interrupted for that, which would cost more than a hop through a pipe (decisions/0014), but does it at its next call,
+ * and IORING_SQ_TASKRUN says that there is something. Who computes all the time is interrupted by the keeper
+ * (sched/io_seats.c), through a membarrier: where there is none, the ring is of the plain kind.
  * Invariants: UR-A an operation's user_data is its record until its completion was seen; requests of our own have none.
  * UR-B -ECANCELED for which there is no mark means that the thread that entered the operation has ended: it is entered
  * anew.
@@ -19,6 +21,8 @@
 #define ENTRIES 256u          /* submissions that gather at most: 64 bytes each */
 #define COMPLETIONS 4096u     /* more than these the kernel keeps in a list of its own */
 #define COMPLETIONS_AT_ONCE 64u
+#define FLAGS (IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL)
+#define LAZY (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 #define ROUNDS 16u /* so often per call: a choice, so that what is found gets to work */
 
 struct uring {
@@ -187,24 +191,40 @@ static void uring_collect(struct poller *p)
     enter(p);
 }
 
+/* A word that the kernel writes, too. */
+static inline uint32_t shared_word(const unsigned *word)
+{
+    /* relaxed: a hint; who collects reads the tail anew, with an acquire against the kernel's release */
+    return atom_load((const weir_atomic_u32 *)(const void *)word, memory_order_relaxed);
+}
+
 static bool uring_has_news(const struct poller *p)
 {
-    const struct io_uring_cq *cq = &ring_of(p)->cq;
-    /* relaxed, both: a hint; who collects reads the tail anew, with an acquire against the kernel's release */
-    return atom_load((const weir_atomic_u32 *)(const void *)cq->ktail, memory_order_relaxed) !=
-           atom_load((const weir_atomic_u32 *)(const void *)cq->khead, memory_order_relaxed);
+    const struct io_uring *ring = ring_of(p);
+    return shared_word(ring->cq.ktail) != shared_word(ring->cq.khead) ||
+           (shared_word(ring->sq.kflags) & IORING_SQ_TASKRUN) != 0;
 }
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */
+
+static int set_up(struct uring *u, struct io_uring_params *params, unsigned flags)
+{
+    *params = (struct io_uring_params){.flags = flags, .cq_entries = COMPLETIONS};
+    return io_uring_queue_init_params(ENTRIES, &u->ring, params);
+}
 
 static int uring_init(struct poller *p)
 {
     struct uring *u = os_alloc(sizeof(*u), CACHE_LINE);
     if (u == NULL)
         return -ENOMEM;
-    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
-                                     .cq_entries = COMPLETIONS};
-    int r = io_uring_queue_init_params(ENTRIES, &u->ring, &params);
+    struct io_uring_params params;
+    p->lazy = os_membarrier_init();
+    int r = set_up(u, &params, p->lazy ? FLAGS | LAZY : FLAGS);
+    if (r == -EINVAL && p->lazy) { /* a kernel before 5.19 */
+        p->lazy = false;
+        r = set_up(u, &params, FLAGS);
+    }
     if (r == 0 && (params.features & IORING_FEAT_NODROP) == 0) {
         io_uring_queue_exit(&u->ring);
         r = -ENOSYS;

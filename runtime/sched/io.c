@@ -13,6 +13,7 @@
 #include "os/poller.h"
 #include "sched/worker.h"
 
+#define OWN_MAX 16u  /* a choice: so often a worker goes on with what it could do at once before it looks at the poller */
 #define LOCK_HELD 1u
 #define LOCK_MORE 2u /* look again: the inbox has something new, or a seat was left */
 
@@ -243,6 +244,12 @@ static void tell(struct worker *w)
 
 /* --- a worker's visit ----------------------------------------------------------------------------------------- */
 
+static inline void forget_gathered(struct worker *w)
+{
+    w->io.first = w->io.last = NULL;
+    w->io.count = w->io.over = w->io.own = 0;
+}
+
 /* Hands over what is gathered and looks around; false: leaves that to who is at it. */
 bool io_visit(struct worker *w, struct io_ready *taker, bool sits_down)
 {
@@ -252,8 +259,7 @@ bool io_visit(struct worker *w, struct io_ready *taker, bool sits_down)
     if (first != NULL)
         /* relaxed: before the announcement, which orders it (IO-B), or the fence of [IO5] */
         atom_add(&io->pending, (uint64_t)w->io.count, memory_order_relaxed);
-    w->io.first = w->io.last = NULL;
-    w->io.count = 0;
+    forget_gathered(w);
     w->io.left = false;
     if (try_lock(io, false)) {
         hold(w, first, taker, sits_down);
@@ -319,8 +325,36 @@ bool io_has_news(const struct runtime *rt)
     return next != OS_FOREVER && next <= os_now();
 }
 
+/* All that is gathered has its result, and there is nothing else to look for: it need not go past the poller. Not too
+ * often in a row: whether epoll has something is not known without a visit. */
+static inline bool has_own_only(struct worker *w)
+{
+    return w->io.over != 0 && w->io.over == w->io.count && w->io.own < OWN_MAX && !w->io.left &&
+           !deque_has_any(&w->dq) && atom_load(&w->rt->io.news, memory_order_relaxed) == 0; /* relaxed: a hint */
+}
+
+/* The tasks that the own operations lead to. No poller has seen them, and nobody else knows them but who cancels. */
+static weir_task *take_own(struct worker *w)
+{
+    struct io_ready taken = {0};
+    uint32_t own = w->io.own + 1;
+    for (weir_io *op = w->io.first, *next; op != NULL; op = next) {
+        next = op->request;
+        /* relaxed: a cancel comes before, and is overtaken by the result, or finds nothing in flight */
+        atom_store(&op->state, 0u, memory_order_relaxed);
+        weir_task *t = io_pay(op);
+        if (t != NULL)
+            append(&taken, t);
+    }
+    forget_gathered(w);
+    w->io.own = own;
+    return taken.first != NULL ? push_all_but_first(w, taken.first) : NULL;
+}
+
 static NOINLINE weir_task *take(struct worker *w)
 {
+    if (has_own_only(w))
+        return take_own(w);
     struct io_ready taken = {.one = deque_has_any(&w->dq)};
     (void)io_visit(w, &taken, false);
     if (taken.one)

@@ -86,6 +86,8 @@ static inline struct poller *io_poller(const struct io *io)
 struct io_worker {
     weir_io *first, *last; /* started and not handed over, oldest first, linked by `request` */
     uint32_t count;
+    uint32_t over;         /* of these, the ones that have their results */
+    uint32_t own;          /* times in a row that it took only such */
     uint32_t rounds;       /* a deputy's: as of its last look */
     bool turn;             /* its last look at outside work began here */
     bool napped;           /* a deputy's: it has slept for DEPUTY_NS */

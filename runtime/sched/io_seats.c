@@ -82,12 +82,30 @@ void io_sit(struct worker *w)
 
 /* --- sleeping ------------------------------------------------------------------------------------------------- */
 
+/* Sleeps in the poller. While others are awake and do not look, what they have entered may be over and not posted, as
+ * they compute: now and then they are interrupted. */
+static enum idle_slept sleep_in_poller(struct worker *w, uint64_t deadline)
+{
+    struct poller *p = io_poller(&w->rt->io);
+    for (;;) {
+        uint64_t until = deadline;
+        if (p->lazy && others_are_awake(w->rt)) {
+            os_membarrier();
+            until = os_now() + DEPUTY_NS;
+        }
+        until = until < deadline ? until : deadline;
+        enum idle_slept slept = idle_sleep_polling(&w->rt->idle, w->id, p, until);
+        if (slept != SLEPT_TIMEOUT || until == deadline)
+            return slept;
+    }
+}
+
 static enum idle_slept sleep_as_keeper(struct worker *w, uint64_t deadline)
 {
     struct io *io = &w->rt->io;
     /* relaxed: of our own claim; or later, and we are rung */
     uint64_t next = atom_load(&io->next, memory_order_relaxed);
-    enum idle_slept slept = idle_sleep_polling(&w->rt->idle, w->id, io_poller(io), next < deadline ? next : deadline);
+    enum idle_slept slept = sleep_in_poller(w, next < deadline ? next : deadline);
     leave(&io->keeper);
     w->io.left = true;
     return slept;
