@@ -136,8 +136,7 @@ void elastic_vacate(struct worker *w)
 /* The parker's promise, in the place of a seat that is the caller's: from here on it is asleep as any other. */
 static void announce(struct runtime *rt, uint32_t id)
 {
-    idle_announce(&rt->idle, id, false);
-    steal_poison_all(rt);
+    steal_promise(rt, idle_announce(&rt->idle, id, false));
     if (steal_anything_left(rt) || timers_want_keeper(rt) || io_wants_keeper(rt)) {
         unsigned sent = idle_wake_one(&rt->idle);
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */

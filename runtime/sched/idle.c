@@ -24,7 +24,7 @@
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
     /* relaxed: not shared yet */
-    atom_store(&idle->sleepers, 0u, memory_order_relaxed);
+    atom_store(&idle->sleepers, UINT64_C(0), memory_order_relaxed);
     atom_store(&idle->waiters, 0u, memory_order_relaxed);
     atom_store(&idle->searching, 0u, memory_order_relaxed);
     for (unsigned i = 0; i < IDLE_WORDS; i++) {
@@ -100,7 +100,7 @@ bool idle_end_search(struct idle *idle)
     /* [PK3] forbids: the last searcher misses a sleeper or a task while the task's pusher still counts on the searcher;
      * pairs with the fences before idle_notify(). */
     atom_fence(memory_order_seq_cst);
-    return atom_load(&idle->sleepers, memory_order_relaxed) != 0; /* relaxed: ordered by the fence */
+    return idle_announced(atom_load(&idle->sleepers, memory_order_relaxed)) != 0; /* relaxed: ordered by the fence */
 }
 
 void idle_abandon_search(struct idle *idle)
@@ -110,19 +110,41 @@ void idle_abandon_search(struct idle *idle)
 
 /* --- parking -------------------------------------------------------------------------------------------------- */
 
-void idle_announce(struct idle *idle, uint32_t id, bool searching)
+uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
     /* [EL6] release: that the worker is not settled; pairs with idle_withdraw(). The rest is ordered by the fence below. */
     atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_release);
     /* [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
-    atom_add(&idle->sleepers, 1u, memory_order_release);
+    uint64_t before = atom_add(&idle->sleepers, UINT64_C(1), memory_order_release);
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
     /* [EL7] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
      * [TM2] [TM4] the same, then the look at timers; pairs with tell(), timers_hand_on() and check_end() in timers.c.
      * [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
-     * the fences in weir_push_slow() and submit.c; the heavy fence of the parker covers pushes that go fast. */
+     * the fences in weir_push_slow() and submit.c; the heavy fence of the parker, or of one before it in the same era,
+     * covers pushes that go fast. */
     atom_fence(memory_order_seq_cst);
+    return before;
+}
+
+void idle_set_fenced(struct idle *idle, uint64_t sleepers)
+{
+    uint64_t now = atom_load(&idle->sleepers, memory_order_relaxed); /* relaxed: the CAS decides */
+    while (now / IDLE_ERA == sleepers / IDLE_ERA && !idle_is_fenced(now))
+        /* relaxed, both: what was pushed before the heavy fence the caller sees, takes, or passes on as any searcher; what
+         * comes later is pushed slowly */
+        if (atom_cas_weak(&idle->sleepers, &now, now | IDLE_FENCED, memory_order_relaxed, memory_order_relaxed))
+            return;
+}
+
+/* An announcement was taken back or claimed. */
+static void count_out(struct idle *idle)
+{
+    uint64_t next, now = atom_load(&idle->sleepers, memory_order_relaxed); /* relaxed: the CAS decides */
+    do
+        next = idle_announced(now) == 1 ? (now / IDLE_ERA + 1) * IDLE_ERA : now - 1;
+    /* relaxed, both: who relied on the sleeper finds one fewer to wake */
+    while (!atom_cas_weak(&idle->sleepers, &now, next, memory_order_relaxed, memory_order_relaxed));
 }
 
 bool idle_try_retract(struct idle *idle, uint32_t id)
@@ -130,7 +152,7 @@ bool idle_try_retract(struct idle *idle, uint32_t id)
     if (!claim(idle->asleep, id))
         return false;
     atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
-    atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
+    count_out(idle);
     return true;
 }
 
@@ -149,7 +171,7 @@ void idle_sleep(struct idle *idle, uint32_t id)
 
 bool idle_has_sleepers(const struct idle *idle)
 {
-    return atom_load(&idle->sleepers, memory_order_relaxed) != 0; /* relaxed: the caller has fenced */
+    return idle_announced(atom_load(&idle->sleepers, memory_order_relaxed)) != 0; /* relaxed: the caller has fenced */
 }
 
 bool idle_has_waiters(const struct idle *idle)
@@ -160,7 +182,7 @@ bool idle_has_waiters(const struct idle *idle)
 bool idle_all_busy(const struct idle *idle)
 {
     /* relaxed, both: the caller has fenced */
-    return atom_load(&idle->sleepers, memory_order_relaxed) == 0 &&
+    return idle_announced(atom_load(&idle->sleepers, memory_order_relaxed)) == 0 &&
            atom_load(&idle->searching, memory_order_relaxed) == 0;
 }
 
@@ -173,7 +195,7 @@ static enum wake_result wake(struct idle *idle, uint32_t id)
     if (!claim(idle->asleep, id))
         return WAKE_NOT_ASLEEP;
     atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
-    atom_sub(&idle->sleepers, 1u, memory_order_relaxed);
+    count_out(idle);
     if (LIKELY(hand_token(idle, id, TOKEN_SEARCH)))
         return WAKE_SENT;
     bool last = idle_end_search(idle);
@@ -213,7 +235,7 @@ unsigned idle_wake_one(struct idle *idle)
 unsigned idle_notify(struct idle *idle)
 {
     /* relaxed, both: the caller's fence orders them behind its push [PK3] [PK4] */
-    if (atom_load(&idle->sleepers, memory_order_relaxed) == 0 ||
+    if (idle_announced(atom_load(&idle->sleepers, memory_order_relaxed)) == 0 ||
         atom_load(&idle->searching, memory_order_relaxed) != 0)
         return 0;
     return idle_wake_one(idle);
@@ -359,7 +381,7 @@ bool idle_withdraw(struct idle *idle, uint32_t id)
     if (!claim(idle->asleep, id))
         return false;
     atom_fence(memory_order_acquire); /* [EL6] acquire: pairs with idle_announce() */
-    atom_sub(&idle->sleepers, 1u, memory_order_relaxed); /* relaxed: who relied on it finds one fewer to wake */
+    count_out(idle);
     return true;
 }
 

@@ -40,7 +40,7 @@ struct parking {
 
 struct idle {
     /* read by every slow push; a wake-up of one of the first 320 workers touches this line and no other of these */
-    weir_atomic_u32 sleepers ALIGNED(CACHE_LINE); /* announced workers */
+    weir_atomic_u64 sleepers ALIGNED(CACHE_LINE); /* announced workers, and what they have promised: see below */
     weir_atomic_u32 waiters;   /* workers asleep in a join or a scope */
     weir_atomic_u32 searching; /* workers looking for work */
     weir_atomic_u64 keeper;    /* the sleeper that wakes up by itself for timers: see below */
@@ -56,6 +56,26 @@ struct idle {
     /* Wakes who sleeps in the poller (io.h). NULL where nobody ever does. */
     void (*ring)(struct idle *idle);
 };
+
+/*
+ * The sleepers' word.
+ *
+ *  63    17   16      15        0
+ * | era   | fenced | announced   |
+ *
+ * era     ends, and the next one begins, when nobody is announced any more
+ * fenced  somebody who was announced in this era has since then poisoned every limit and passed the heavy fence. As long as
+ *         somebody is announced a worker that clears its limit poisons it again at once, so who announces itself later in the
+ *         era need do neither.
+ */
+#define IDLE_FENCED (UINT64_C(1) << 16)
+#define IDLE_ERA (UINT64_C(1) << 17)
+static_assert(IDLE_WORKERS_MAX < IDLE_FENCED, "all workers can be announced");
+
+static inline uint32_t idle_announced(uint64_t sleepers)
+{
+    return (uint32_t)(sleepers & (IDLE_FENCED - 1));
+}
 
 struct poller;
 /*
@@ -94,8 +114,14 @@ bool idle_end_search(struct idle *idle) MUST_USE;
 /* Leaves the search for good, at the end of the runtime: no duty to pass on. */
 void idle_abandon_search(struct idle *idle);
 
-/* Announces that worker `id` is about to sleep and ends its search, if it did search. A full fence. */
-void idle_announce(struct idle *idle, uint32_t id, bool searching);
+/* Announces that worker `id` is about to sleep and ends its search, if it did search. A full fence. Returns the sleepers'
+ * word: unless that is fenced, the caller poisons all limits, passes the heavy fence, and says so. */
+uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching);
+static inline bool idle_is_fenced(uint64_t sleepers)
+{
+    return (sleepers & IDLE_FENCED) != 0;
+}
+void idle_set_fenced(struct idle *idle, uint64_t sleepers);
 /* Takes the announcement back; the worker searches again. */
 void idle_retract(struct idle *idle, uint32_t id);
 /* Sleeps until woken; on return the worker counts as searching. */

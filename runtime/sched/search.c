@@ -61,10 +61,11 @@ static weir_task *spin(struct worker *w)
     return t;
 }
 
-/* The promise before sleep: after this fence a pusher sees the announcement or the poison, or its task is seen here. */
-static weir_task *last_look(struct worker *w)
+/* The promise before sleep, after the announcement: from here on a pusher sees the announcement or the poison, or its task
+ * is seen here. */
+static weir_task *last_look(struct worker *w, uint64_t sleepers)
 {
-    steal_poison_all(w->rt);
+    steal_promise(w->rt, sleepers);
     return look(w, 1, true);
 }
 
@@ -80,7 +81,7 @@ static bool all_asleep(struct runtime *rt)
 {
     uint64_t before = duty_read_ordered(&rt->elastic.duty);
     /* [EL2] acquire: each sleeper's place on duty; pairs with idle_announce(). */
-    uint32_t sleepers = atom_load(&rt->idle.sleepers, memory_order_acquire);
+    uint32_t sleepers = idle_announced(atom_load(&rt->idle.sleepers, memory_order_acquire));
     uint64_t after = duty_read_ordered(&rt->elastic.duty);
     return duty_stood_still(before, after) && sleepers >= duty_on(after);
 }
@@ -125,8 +126,7 @@ static weir_task *search(struct worker *w, bool searching)
         deque_shrink(&w->dq);
         io_flush(w);
         rcu_flush(); /* before the announcement: a waker must not wait for a grace period */
-        idle_announce(&rt->idle, w->id, searching);
-        t = last_look(w);
+        t = last_look(w, idle_announce(&rt->idle, w->id, searching));
         if (t != NULL || steal_anything_left(rt)) {
             /* What is there but was not to be had is in another thief's hands for a moment: go on searching. */
             idle_retract(&rt->idle, w->id);

@@ -62,7 +62,7 @@ void runtime_read(const struct runtime *rt, weir_stats *s, weir_counts *per_work
             per_worker[i] = c;
     }
     s->queue_depth = intake_depth((struct runtime *)(uintptr_t)rt);
-    s->parked = atom_load(&rt->idle.sleepers, memory_order_relaxed); /* relaxed: a statistic */
+    s->parked = idle_announced(atom_load(&rt->idle.sleepers, memory_order_relaxed)); /* relaxed: a statistic */
     s->called = read_cell(&rt->elastic.called);
     s->grown = read_cell(&rt->elastic.grown);
     s->retired = read_cell(&rt->elastic.retired);

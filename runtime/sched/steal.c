@@ -180,9 +180,12 @@ static void poison(struct runtime *rt, const void *key)
         os_membarrier(); /* [PK4] [DQ2] heavy: pairs with the light fence in weir_push() */
 }
 
-void steal_poison_all(struct runtime *rt)
+void steal_promise(struct runtime *rt, uint64_t sleepers)
 {
+    if (idle_is_fenced(sleepers))
+        return; /* who did it sleeps, or somebody who has come since then does (idle.h) */
     poison(rt, NULL);
+    idle_set_fenced(&rt->idle, sleepers);
 }
 
 void steal_poison_servers(struct runtime *rt, const void *key)

@@ -37,7 +37,7 @@ static inline void wake_if_asleep(struct runtime *rt, const struct worker *to)
 {
     /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last
      * look misses the task; pairs with the fence in idle_announce(). */
-    if (UNLIKELY(atom_load(&rt->idle.sleepers, memory_order_seq_cst) != 0) || UNLIKELY(runtime_may_call(rt)))
+    if (UNLIKELY(idle_announced(atom_load(&rt->idle.sleepers, memory_order_seq_cst)) != 0) || UNLIKELY(runtime_may_call(rt)))
         wake_for(rt, to);
 }
 

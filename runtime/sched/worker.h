@@ -175,8 +175,10 @@ weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key);
 weir_task *steal_any_descendant(struct worker *w, void *key);
 /* steal.c: whether a task waits on any deque, private parts included, in the injector, or completed by an operation. */
 bool steal_anything_left(struct runtime *rt);
-/* steal.c: makes the next push of each worker and guest (that serves `key`) go slow; a heavy fence. Behind a full one. */
-void steal_poison_all(struct runtime *rt);
+/* steal.c: sees to it that the next push of each worker and guest goes slow, behind a heavy fence; after idle_announce(),
+ * which has returned `sleepers`. */
+void steal_promise(struct runtime *rt, uint64_t sleepers);
+/* steal.c: the same for those who serve `key`, after idle_begin_wait(). */
 void steal_poison_servers(struct runtime *rt, const void *key);
 
 /* search.c: looks for work, and parks, until a task is found; NULL: the runtime has ended, or the worker

@@ -70,6 +70,25 @@ Test(idle, sleeper_that_was_woken_counts_as_searching_and_finds_its_token)
     }
 }
 
+Test(idle, heavy_fence_counts_until_nobody_sleeps)
+{
+    uint64_t first = idle_announce(&idle, 1, false);
+    cr_assert_not(idle_is_fenced(first));
+    idle_set_fenced(&idle, first);
+    cr_assert(idle_is_fenced(idle_announce(&idle, 2, false)), "the first one did it");
+    cr_assert_eq(idle_wake(&idle, 1), 1);
+    cr_assert(idle_is_fenced(idle_announce(&idle, 3, false)), "somebody has slept all the time");
+    idle_retract(&idle, 2);
+    idle_retract(&idle, 3);
+    cr_assert_not(idle_has_sleepers(&idle));
+    uint64_t second = idle_announce(&idle, 4, false);
+    cr_assert_not(idle_is_fenced(second), "nobody slept: limits may have been cleared");
+    idle_set_fenced(&idle, first);
+    cr_assert_not(idle_is_fenced(idle_announce(&idle, 5, false)), "a fence of before counts for nothing");
+    idle_set_fenced(&idle, second);
+    cr_assert(idle_is_fenced(idle_announce(&idle, 6, false)));
+}
+
 Test(idle, retracted_sleeper_is_woken_by_nobody)
 {
     idle_announce(&idle, 65, false);
