@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/bench_http.c - docs/examples/httpd beside Go's net/http, both driven by wrk on the loopback interface.
+ * bench/bench_http.c - docs/examples/httpd beside Go's net/http and, for the smallest request, a bare epoll loop that
+ * answers with a constant, all driven by wrk on the loopback interface.
  *
  * Threads: main thread only; servers and wrk are processes of their own, on the same processors.
  * Invariants: in a round each server runs once with each number of connections, in turns, started anew for each; a run
@@ -34,30 +35,32 @@
 
 extern char **environ;
 
-enum figure { RATE, P50, P99, MEMORY, CPU, FIGURES };
+enum figure { RATE, P50, P99, MEMORY, CPU, CLIENT_CPU, FIGURES };
 
 static const struct {
     const char *name, *unit;
 } figure_kinds[FIGURES] = {
     [RATE] = {"requests", "1/s"}, [P50] = {"p50", "ms"}, [P99] = {"p99", "ms"}, [MEMORY] = {"rss_peak", "MB"},
-    [CPU] = {"cpu_per_million", "s"},
+    [CPU] = {"cpu_per_million", "s"}, [CLIENT_CPU] = {"client_cpu_per_million", "s"},
 };
 
 static const struct {
     const char *name, *path;
+    bool bare; /* is what the bare loop answers */
 } requests[] = {
-    {"small", "/work"},                   /* nothing to do: the cost of a request itself */
-    {"file", "/file.txt"},                /* FILE_BYTES of them */
-    {"wait", "/work?us=5&io_us=1000"},    /* 5 us of computing, then 1 ms of waiting */
+    {"small", "/work", true},                /* nothing to do: the cost of a request itself */
+    {"file", "/file.txt", false},            /* FILE_BYTES of them */
+    {"wait", "/work?us=5&io_us=1000", false}, /* 5 us of computing, then 1 ms of waiting */
 };
 #define REQUESTS (sizeof requests / sizeof *requests)
 
 static const unsigned connections[] = {64, 1000, 10000};
 #define SIZES (sizeof connections / sizeof *connections)
 
-enum side { WEIR, GO, SIDES };
+enum side { WEIR, GO, BARE, SIDES };
 
-static const char *const names[SIDES] = {"weir", "go"};
+static const char *const names[SIDES] = {"weir", "go", "bare"};
+static const char *const files[SIDES] = {"../docs/examples/httpd/httpd", "httpd-go", "httpd-bare"};
 
 /* What one round has shown of one server. */
 struct sample {
@@ -151,7 +154,8 @@ static void set_text(char *to, size_t room, const char *format, unsigned n)
     (void)snprintf(to, room, "%s%u", format, n);
 }
 
-static struct sample run_one(const char *program, char *folder, const char *path, unsigned n, unsigned seconds)
+static struct sample run_one(enum side side, const char *program, char *folder, const char *path, unsigned n,
+                             unsigned seconds)
 {
     struct sample s = {.v = {0}};
     char url[128], c[16], d[16], server_path[PATH_MAX];
@@ -160,8 +164,8 @@ static struct sample run_one(const char *program, char *folder, const char *path
     snprintf(server_path, sizeof server_path, "%s", program);
     char *weir_words[] = {server_path, (char[]){"--port"}, (char[]){"0"}, (char[]){"--requests"},
                           (char[]){LIMIT_TEXT}, (char[]){"--connections"}, (char[]){LIMIT_TEXT}, folder, NULL};
-    char *go_words[] = {server_path, folder, NULL};
-    struct process server = start(strstr(program, "httpd-go") != NULL ? go_words : weir_words);
+    char *other_words[] = {server_path, side == GO ? folder : NULL, NULL};
+    struct process server = start(side == WEIR ? weir_words : other_words);
     if (fscanf(server.out, "listening on 127.0.0.1:%u", &port) != 1)
         bench_fail("%s does not start", program);
     snprintf(url, sizeof url, "http://127.0.0.1:%u%s", port, path);
@@ -176,6 +180,7 @@ static struct sample run_one(const char *program, char *folder, const char *path
     if (!finish(&server, &cpu) || !good)
         bench_fail("%s with %u connections failed", program, n);
     s.v[CPU] = s.v[RATE] > 0 ? cpu / (s.v[RATE] * seconds) * 1e6 : -1;
+    s.v[CLIENT_CPU] = s.v[RATE] > 0 ? wrk_cpu / (s.v[RATE] * seconds) * 1e6 : -1;
     return s;
 }
 
@@ -198,7 +203,7 @@ struct series {
     unsigned connections, runs;
     bool takes_part[SIDES];
     double v[SIDES][FIGURES][BENCH_RUNS_MAX];
-    double ratio[FIGURES][BENCH_RUNS_MAX]; /* weir's to Go's, in the same round */
+    double ratio[SIDES][FIGURES][BENCH_RUNS_MAX]; /* weir's to each other's, in the same round */
 };
 
 static void print_json(const struct bench_options *o, const struct series *s)
@@ -210,8 +215,12 @@ static void print_json(const struct bench_options *o, const struct series *s)
             if (s->takes_part[side])
                 bench_report(o, bench, names[side], 0, figure_kinds[f].name, figure_kinds[f].unit, s->v[side][f],
                              s->runs);
-        if (s->takes_part[WEIR] && s->takes_part[GO])
-            bench_report(o, bench, "weir/go", 0, figure_kinds[f].name, "ratio", s->ratio[f], s->runs);
+        for (unsigned side = GO; side < SIDES; side++) {
+            char pair[32];
+            snprintf(pair, sizeof pair, "weir/%s", names[side]);
+            if (s->takes_part[WEIR] && s->takes_part[side])
+                bench_report(o, bench, pair, 0, figure_kinds[f].name, "ratio", s->ratio[side][f], s->runs);
+        }
     }
 }
 
@@ -225,10 +234,12 @@ static void print_rows(const struct series *s)
             printf(" %12.4g", bench_median(s->v[side][f], s->runs));
         putchar('\n');
     }
-    if (s->takes_part[WEIR] && s->takes_part[GO]) {
-        printf("  %-6s %6u  %-8s", s->request, s->connections, "ratio");
+    for (unsigned side = GO; side < SIDES; side++) {
+        if (!s->takes_part[WEIR] || !s->takes_part[side])
+            continue;
+        printf("  %-6s %6u  to %-5s", s->request, s->connections, names[side]);
         for (unsigned f = 0; f < FIGURES; f++)
-            printf(" %12.3f", bench_median(s->ratio[f], s->runs));
+            printf(" %12.3f", bench_median(s->ratio[side][f], s->runs));
         putchar('\n');
     }
     fflush(stdout);
@@ -248,12 +259,13 @@ static void run_series(const struct bench_options *o, struct series *s, char (*p
         for (unsigned side = 0; side < SIDES; side++) {
             struct sample one = {.v = {0}};
             if (s->takes_part[side])
-                one = run_one(programs[side], folder, path, s->connections, seconds);
+                one = run_one((enum side)side, programs[side], folder, path, s->connections, seconds);
             for (unsigned f = 0; f < FIGURES; f++)
                 s->v[side][f][round] = one.v[f];
         }
-        for (unsigned f = 0; f < FIGURES; f++)
-            s->ratio[f][round] = s->v[GO][f][round] > 0 ? s->v[WEIR][f][round] / s->v[GO][f][round] : 0;
+        for (unsigned side = 0; side < SIDES; side++)
+            for (unsigned f = 0; f < FIGURES; f++)
+                s->ratio[side][f][round] = s->v[side][f][round] > 0 ? s->v[WEIR][f][round] / s->v[side][f][round] : 0;
     }
     if (o->json)
         print_json(o, s);
@@ -281,10 +293,13 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
-static bool is_named(const struct bench_options *o, const char *name)
+/* Whether --workload names the request, or with a dot behind it the number of connections. */
+static bool is_named(const struct bench_options *o, const char *name, unsigned n)
 {
     struct bench_options as_impls = {.impls = o->workloads};
-    return bench_takes_part(&as_impls, name, true);
+    char both[64];
+    snprintf(both, sizeof both, "%s.%u", name, n);
+    return bench_takes_part(&as_impls, name, true) || bench_takes_part(&as_impls, both, true);
 }
 
 static void run(const struct bench_case *c, const struct bench_options *o)
@@ -293,21 +308,25 @@ static void run(const struct bench_case *c, const struct bench_options *o)
     char folder[] = "/tmp/weir-bench-http-XXXXXX";
     struct series *s = bench_alloc(sizeof *s);
     s->runs = o->runs != 0 ? o->runs : RUNS_DEFAULT;
-    s->takes_part[WEIR] = bench_takes_part(o, "weir", true) && find("../docs/examples/httpd/httpd", programs[WEIR]);
-    s->takes_part[GO] = bench_takes_part(o, "go", o->peers) && find("httpd-go", programs[GO]);
+    bool there[SIDES];
+    for (unsigned side = 0; side < SIDES; side++)
+        there[side] = bench_takes_part(o, names[side], side != GO || o->peers) && find(files[side], programs[side]);
     if (system("command -v wrk >/dev/null 2>&1") != 0) {
         fprintf(stderr, "http: wrk is not here\n");
         return;
     }
     if (!o->json)
-        printf("http: %s\n  %-6s %6s  %-8s %12s %12s %12s %12s %12s\n", c->what, "what", "conns", "", "requests/s",
-               "p50 ms", "p99 ms", "peak MB", "CPU s/M");
+        printf("http: %s\n  %-6s %6s  %-8s %12s %12s %12s %12s %12s %12s\n", c->what, "what", "conns", "",
+               "requests/s", "p50 ms", "p99 ms", "peak MB", "CPU s/M", "wrk CPU s/M");
     make_folder(folder);
     for (unsigned r = 0; r < REQUESTS; r++)
-        for (unsigned k = 0; k < SIZES && is_named(o, requests[r].name); k++) {
+        for (unsigned k = 0; k < SIZES; k++) {
             s->request = requests[r].name;
             s->connections = connections[k];
-            if (enough_descriptors(connections[k]) && !(o->quick && k + 1 == SIZES))
+            memcpy(s->takes_part, there, sizeof there);
+            s->takes_part[BARE] = there[BARE] && requests[r].bare;
+            bool named = is_named(o, requests[r].name, connections[k]);
+            if (named && enough_descriptors(connections[k]) && !(o->quick && k + 1 == SIZES))
                 run_series(o, s, programs, folder, requests[r].path, o->quick ? SECONDS_QUICK : SECONDS);
         }
     remove_folder(folder);
@@ -316,6 +335,6 @@ static void run(const struct bench_case *c, const struct bench_options *o)
 
 const struct bench_case bench_http = {
     .name = "http",
-    .what = "an HTTP server with 64 to 10,000 connections, driven by wrk, beside Go's net/http",
+    .what = "an HTTP server with 64 to 10,000 connections, driven by wrk, beside Go's net/http and a bare epoll loop",
     .custom = run,
 };

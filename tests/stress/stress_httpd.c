@@ -174,7 +174,8 @@ static void play_bodies(struct client *c, struct rng *rng)
                 return fail("a client with bodies can't send", errno);
         }
         int got = client_receive(c, &r, false);
-        if (got != 1 || (r.status != 200 && r.status != 503) || (r.status == 200 && r.got != 5))
+        bool late = got == 1 && r.status == 408; /* on a busy machine the pieces may have taken too long */
+        if (got != 1 || (r.status != 200 && r.status != 503 && !late) || (r.status == 200 && r.got != 5))
             return fail("a client with bodies is not served", got == 1 ? r.status : got);
         atomic_fetch_add(r.status == 200 ? &answered : &refused, 1);
         if (r.closes)
