@@ -320,6 +320,7 @@ static double memory_in_child(const struct bench_case *c, struct contestant *k)
     if (child < 0)
         bench_fail("fork: %s", strerror(errno));
     if (child == 0) {
+        weir_memory_trim(); /* what benchmarks before have left is not this one's */
         double bytes = measure_memory(c, k);
         _exit(write(channel[1], &bytes, sizeof bytes) == sizeof bytes ? 0 : 1);
     }

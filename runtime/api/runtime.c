@@ -14,6 +14,7 @@
 #include "os/topology.h"
 #include "par/wait.h"
 #include "sched/lifecycle.h"
+#include "sync/stock.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -237,6 +238,11 @@ int weir_stats_read(weir_runtime *h, weir_stats *s, weir_counts *per_worker, uin
 unsigned weir_usable_cpus(void)
 {
     return topology_usable_cpus();
+}
+
+size_t weir_memory_trim(void)
+{
+    return stock_trim();
 }
 
 uint64_t weir_now(void)

@@ -4,7 +4,8 @@
  *
  * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the
  * new task into their lists. Records are used again: a reference is a record and its generation, so a table entry that
- * is out of date is seen as such and needs no counting.
+ * is out of date is seen as such and needs no counting. Generations are the producer's own: what it needs to know of tasks
+ * that have ended long ago is in its cache, not in lines that other workers have written.
  *
  * Threads: flow_add, weir_flow_wait and weir_flow_destroy: the producer. Tasks finish on any worker.
  * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken
@@ -20,8 +21,6 @@
 
 #define ENTRIES_KEPT 8u /* addresses of one task that are looked up once */
 #define NOTED_FIRST 16u /* predecessors of one task that there is room for at first */
-#define LINK_GENERATION (UINT64_MAX << LINK_GENERATION_SHIFT)
-#define LINK_GENERATION_ONE (UINT64_C(1) << LINK_GENERATION_SHIFT)
 #define ROOM_CHAINS 32u /* chains run in a row for room: few enough to stay in a near cache (bench `flow_tree`) */
 #define FLOW_SLEEPS ((struct flow_task *)(uintptr_t)1) /* in `freed`: the producer sleeps until a record comes */
 
@@ -63,26 +62,24 @@ bool flow_join(struct flow_task *before, struct flow_task *t, struct flow_edge *
     do {
         if (head & LINK_CLOSED)
             return false;
-        *(e != NULL ? &e->next : &t->edge) = head & ~LINK_GENERATION;
+        *(e != NULL ? &e->next : &t->edge) = head;
         /* [DF2] release: the edge and its task before the list; pairs with flow_close(). [DF1] acquire on failure. */
-    } while (!atom_cas_weak(&before->after, &head, (head & LINK_GENERATION) | mine, memory_order_release,
-                            memory_order_acquire));
+    } while (!atom_cas_weak(&before->after, &head, mine, memory_order_release, memory_order_acquire));
     return true;
 }
 
 flow_link flow_close(struct flow_task *t)
 {
-    uint64_t generation = atom_load(&t->after, memory_order_relaxed) & LINK_GENERATION; /* relaxed: it doesn't change */
     /* [DF1] release: the task's work; [DF2] acquire: the edges. Pairs with flow_join(). */
-    return atom_xchg(&t->after, generation | LINK_CLOSED, memory_order_acq_rel) & ~LINK_GENERATION;
+    return atom_xchg(&t->after, LINK_CLOSED, memory_order_acq_rel);
 }
 
 /* The same on the producer's own worker: nobody links meanwhile, and nobody else looks. */
 static flow_link close_here(struct flow_task *t)
 {
-    uint64_t after = atom_load(&t->after, memory_order_relaxed); /* relaxed: written by this thread */
-    atom_store(&t->after, (after & LINK_GENERATION) | LINK_CLOSED, memory_order_relaxed); /* relaxed: read by it */
-    return after & ~LINK_GENERATION;
+    flow_link list = atom_load(&t->after, memory_order_relaxed); /* relaxed: written by this thread */
+    atom_store(&t->after, LINK_CLOSED, memory_order_relaxed);    /* relaxed: read by it */
+    return list;
 }
 
 struct flow_task *flow_next(flow_link *list)
@@ -235,16 +232,15 @@ static int record_new(weir_flow *f, uint64_t deadline, struct flow_task **out)
     }
     *out = f->ready;
     f->ready = f->ready->link;
+    __builtin_prefetch(f->ready, 1); /* for the next task: whoever ran its last one has the line */
     return 0;
 }
 
 /* A free record becomes a task: another one than it was before. */
-static void record_begin(struct flow_task *t)
+static void record_begin(weir_flow *f, struct flow_task *t)
 {
-    /* relaxed, both: only the producer looks before it links */
-    uint64_t after = atom_load(&t->after, memory_order_relaxed);
-    uint64_t next = after + LINK_GENERATION_ONE > after ? after + LINK_GENERATION_ONE : LINK_GENERATION_ONE;
-    atom_store(&t->after, next & LINK_GENERATION, memory_order_relaxed);
+    flow_table_renew(&f->table, t);
+    atom_store(&t->after, UINT64_C(0), memory_order_relaxed); /* relaxed: only the producer looks before it links */
 }
 
 /* --- adding --------------------------------------------------------------------------------------------------- */
@@ -406,7 +402,7 @@ int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, cons
         record_keep(f, t);
         return r;
     }
-    record_begin(t);
+    record_begin(f, t);
     enter_all(f, t, deps, n, kept);
     uint32_t before = f->n_noted;
     task_init(f, t, fn, arg, before);
@@ -474,7 +470,7 @@ int flow_create(weir_runtime *h, struct worker *w, uint32_t live, weir_flow **ou
     f->records = os_alloc(live * sizeof *f->records, CACHE_LINE);
     f->noted = os_alloc(NOTED_FIRST * sizeof *f->noted, CACHE_LINE);
     f->noted_room = f->noted != NULL ? NOTED_FIRST : 0;
-    if (f->records == NULL || f->noted == NULL || flow_table_init(&f->table, f->records) != 0) {
+    if (f->records == NULL || f->noted == NULL || flow_table_init(&f->table, f->records, live) != 0) {
         flow_free(f);
         return -ENOMEM;
     }

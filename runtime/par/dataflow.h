@@ -17,17 +17,15 @@ struct flow_task;
 
 /*
  * A link: the first or the next of the successors that wait for a task.
- *  63         48 47          2 1 0
- * | generation | address      |e|c|
+ *  63          2 1 0
+ * | address      |e|c|
  *
- * address     the successor, whose own `edge` is the next link; or (e) a flow_edge, which names it; 0: no more
- * closed      the task has ended: nobody can wait for it any more
- * generation  of a record's `after` only: which task the record is, now; never 0 once it is one
+ * address  the successor, whose own `edge` is the next link; or (e) a flow_edge, which names it; 0: no more
+ * closed   the task has ended: nobody can wait for it any more
  */
 typedef uint64_t flow_link;
 #define LINK_CLOSED UINT64_C(1)
 #define LINK_EDGE UINT64_C(2)
-#define LINK_GENERATION_SHIFT 48
 
 /* One predecessor of a task that has several: in the predecessor's list, in the successor's memory. */
 struct flow_edge {
@@ -53,7 +51,7 @@ struct flow_task {
         struct flow_task *link; /* in a stack of free records */
     };
     void *arg;
-    weir_atomic_u64 after;   /* generation, and the first link; LINK_CLOSED: the task has ended */
+    weir_atomic_u64 after;   /* the first link; LINK_CLOSED: the task has ended */
     flow_link edge;          /* its only predecessor, then the next link of that one's list */
 };
 

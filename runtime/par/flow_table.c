@@ -12,7 +12,6 @@
 #define FIRST_CAPACITY 1024u /* entries: 24 KiB */
 #define READERS_KEPT 8u    /* readers of one address before the first look for ended ones */
 #define BLOCK_READERS 255u /* readers allocated at once: 4 KiB */
-#define ENTRY_OLD (ENTRY_USED << 1) /* its place is that of before a rehash */
 #define LEFT_MAX ((UINT64_C(1) << (64 - REF_BITS)) - 1)
 
 struct reader_block {
@@ -20,19 +19,20 @@ struct reader_block {
     struct flow_reader readers[BLOCK_READERS];
 };
 
-int flow_table_init(struct flow_table *t, struct flow_task *records)
+int flow_table_init(struct flow_table *t, struct flow_task *records, uint32_t live)
 {
     t->records = records;
-    t->entries = os_alloc(FIRST_CAPACITY * sizeof *t->entries, CACHE_LINE);
-    if (t->entries == NULL)
-        return -ENOMEM;
+    t->live = live;
     t->capacity = FIRST_CAPACITY;
-    return 0;
+    t->entries = os_alloc(FIRST_CAPACITY * sizeof *t->entries, CACHE_LINE);
+    t->generations = os_alloc(live * sizeof *t->generations, CACHE_LINE);
+    return t->entries != NULL && t->generations != NULL ? 0 : -ENOMEM;
 }
 
 void flow_table_destroy(struct flow_table *t)
 {
     os_free(t->entries, t->capacity * sizeof *t->entries);
+    os_free(t->generations, t->live * sizeof *t->generations);
     while (t->blocks != NULL) {
         struct reader_block *next = t->blocks->next;
         os_free(t->blocks, sizeof *t->blocks);
@@ -63,15 +63,15 @@ static int reserve_readers(struct flow_table *t, uint32_t n)
     return 0;
 }
 
-/* Drops readers that have ended. Returns how many may be added before that is worth while again: as many as are
- * left. */
+/* Drops readers whose records are other tasks by now. Returns how many may be added before that is worth while again: as
+ * many as are left. */
 static uint64_t prune(struct flow_table *t, struct flow_entry *e)
 {
     uint64_t left = READERS_KEPT;
     struct flow_reader **link = &e->readers;
     while (*link != NULL) {
         struct flow_reader *r = *link;
-        if (flow_ref_task(t, r->word) != NULL) {
+        if (flow_ref_is_current(t, r->word)) {
             link = &r->next;
             left++;
             continue;
@@ -101,7 +101,7 @@ void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref 
         reader_free(t, e->readers);
         e->readers = next;
     }
-    e->writer = ENTRY_USED | w;
+    e->writer = ENTRY_USED | t->round | w;
 }
 
 /* --- entries -------------------------------------------------------------------------------------------------- */
@@ -119,7 +119,7 @@ struct flow_entry *flow_table_find(struct flow_table *t, const void *address)
         i = (i + 1) & (t->capacity - 1);
     struct flow_entry *e = &t->entries[i];
     if (e->writer == 0) {
-        *e = (struct flow_entry){address, ENTRY_USED, NULL};
+        *e = (struct flow_entry){address, ENTRY_USED | t->round, NULL};
         t->used++;
     }
     return e;
@@ -127,7 +127,7 @@ struct flow_entry *flow_table_find(struct flow_table *t, const void *address)
 
 static bool is_needed(struct flow_table *t, struct flow_entry *e)
 {
-    if (flow_ref_task(t, e->writer) != NULL)
+    if (flow_ref_is_current(t, e->writer))
         return true;
     if (e->readers == NULL)
         return false;
@@ -142,16 +142,21 @@ static uint32_t room_of(uint32_t capacity)
     return capacity / 4 * 3;
 }
 
+static bool is_old(const struct flow_table *t, const struct flow_entry *e)
+{
+    return (e->writer & ENTRY_ROUND) != t->round;
+}
+
 /* Finds places for `e` and for whatever that displaces. An entry is put in the first place, from its own on, that none
  * of those put before it is in: so what lies between is never free again. */
 static void replace(struct flow_table *t, struct flow_entry e)
 {
     for (;;) {
-        e.writer &= ~ENTRY_OLD;
+        e.writer ^= ENTRY_ROUND;
         if (!is_needed(t, &e))
             return;
         uint32_t i = place_of(t, e.address);
-        while (t->entries[i].writer != 0 && (t->entries[i].writer & ENTRY_OLD) == 0)
+        while (t->entries[i].writer != 0 && !is_old(t, &t->entries[i]))
             i = (i + 1) & (t->capacity - 1);
         struct flow_entry displaced = t->entries[i];
         t->entries[i] = e;
@@ -166,12 +171,10 @@ static void replace(struct flow_table *t, struct flow_entry e)
 static void rehash(struct flow_table *t, uint32_t old)
 {
     t->used = 0;
-    for (uint32_t i = 0; i < old; i++)
-        if (t->entries[i].writer != 0)
-            t->entries[i].writer |= ENTRY_OLD;
+    t->round ^= ENTRY_ROUND; /* all that is there is old now */
     for (uint32_t i = 0; i < old; i++) {
         struct flow_entry e = t->entries[i];
-        if ((e.writer & ENTRY_OLD) == 0)
+        if (e.writer == 0 || !is_old(t, &e))
             continue;
         t->entries[i].writer = 0;
         replace(t, e);

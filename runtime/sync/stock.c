@@ -91,3 +91,13 @@ void stock_free(void *block, size_t size)
     atom_sub(&waiting, size, memory_order_relaxed);
     os_free(block, size);
 }
+
+size_t stock_trim(void)
+{
+    size_t bytes = 0, size;
+    for (uint32_t s = 0; s < STOCK_SIZES; s++) {
+        for (void *block; (block = stock_take(STOCK_MIN << s, &size)) != NULL; bytes += size)
+            os_free(block, size);
+    }
+    return bytes;
+}

@@ -36,5 +36,7 @@ void *stock_alloc_zeroed(size_t least, size_t *size) MUST_USE;
 void *stock_take(size_t least, size_t *size) MUST_USE;
 /* Gives back a block from here, or any from os_alloc. */
 void stock_free(void *block, size_t size);
+/* Gives all that waits back to the system. Returns how many bytes that were. */
+size_t stock_trim(void);
 
 #endif

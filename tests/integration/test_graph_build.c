@@ -276,6 +276,8 @@ Test(graph_build, a_large_graph_is_built_in_the_memory_of_another)
         cr_assert_eq(get(&ran), 2 * n);
         drop(g, r);
     }
+    cr_assert_gt(weir_memory_trim(), N * sizeof(void *), "what they have left waits");
+    cr_assert_eq(weir_memory_trim(), 0);
     stop(rt);
 }
 

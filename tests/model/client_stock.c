@@ -32,6 +32,11 @@ static void use_what_waits(void)
     use(stock_take(STOCK_MIN, &size));
 }
 
+static void trim(void)
+{
+    (void)stock_trim();
+}
+
 static void setup_one(void)
 {
     use_any();
@@ -40,17 +45,14 @@ static void setup_one(void)
 /* All that waits goes back to the system: what is lost is a leak. */
 static void check(void)
 {
-    size_t size;
-    for (void *block; (block = stock_take(STOCK_MIN, &size)) != NULL;) {
-        (void)MODEL_READ(*(int *)block);
-        os_free(block, size);
-    }
+    (void)stock_trim();
 }
 
 static const struct model_client clients[] = {
     {.name = "handed_on", .check = check, .thread = {use_any, use_what_waits}},
     {.name = "one_for_two", .setup = setup_one, .check = check, .thread = {use_what_waits, use_what_waits}},
     {.name = "two_make_more", .setup = setup_one, .check = check, .thread = {use_any, use_any}},
+    {.name = "trimmed_meanwhile", .setup = setup_one, .check = check, .thread = {use_any, trim}},
     {.name = "one_for_three", .setup = setup_one, .check = check,
      .thread = {use_what_waits, use_any, use_what_waits}},
 };
