@@ -25,6 +25,8 @@ void block_enter(struct worker *w)
     atom_fence(memory_order_seq_cst);
     if (idle_all_busy(&rt->idle))
         elastic_call(rt, CALLER_WORKER);
+    else
+        (void)runtime_hurry(rt);
 }
 
 void block_leave(struct worker *w)

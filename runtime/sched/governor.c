@@ -40,16 +40,14 @@ static void set_mark(struct governor *g, uint64_t submitted)
 {
     g->mark = submitted;
     g->mark_at = os_now();
-    g->step = 1;
 }
 
-static void grow(struct runtime *rt)
+/* One worker for each task that waits too long. */
+static void grow(struct runtime *rt, uint64_t tasks)
 {
-    struct governor *g = &rt->governor;
-    for (uint32_t i = 0; i < g->step; i++)
+    while (tasks-- > 0)
         if (!elastic_grow(rt))
             return;
-    g->step *= 2;
 }
 
 static void look(struct runtime *rt)
@@ -61,7 +59,7 @@ static void look(struct runtime *rt)
     if (depth == 0 || gone >= g->mark)
         set_mark(g, gone + depth);
     else if (os_now() - g->mark_at >= g->grow_ns)
-        grow(rt);
+        grow(rt, g->mark - gone);
 }
 
 /* Without a deadline, until somebody arms it. */
@@ -119,7 +117,6 @@ void governor_init(struct runtime *rt)
     g->grow_ns = (uint64_t)rt->config.grow_after_us * UINT64_C(1000);
     g->tick_ns = g->grow_ns / LOOKS_PER_LIMIT > TICK_MIN_NS ? g->grow_ns / LOOKS_PER_LIMIT : TICK_MIN_NS;
     g->calm = CALM_TICKS;
-    g->step = 1;
     atom_store(&g->state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed); /* relaxed: no thread is there yet */
 }
 

@@ -31,7 +31,6 @@ struct governor {
     /* governor only */
     uint64_t mark;    /* submits counted when the mark was set; 0: none */
     uint64_t mark_at; /* ns */
-    uint32_t step;    /* workers to add at the next look that finds the mark waiting */
     uint32_t calm;    /* looks in a row that found the injector empty */
     struct os_thread thread;
 };

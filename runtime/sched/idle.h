@@ -135,6 +135,10 @@ static inline bool idle_has_searchers(const struct idle *idle)
 {
     return atom_load(&idle->searching, memory_order_relaxed) != 0; /* relaxed: a hint */
 }
+static inline uint32_t idle_searching(const struct idle *idle)
+{
+    return atom_load(&idle->searching, memory_order_relaxed); /* relaxed: a hint */
+}
 /* Whether nobody sleeps and nobody searches: what comes now has to wait for a worker. After a fence, as above. */
 bool idle_all_busy(const struct idle *idle);
 /* Wakes one sleeper unless somebody searches. After a full fence that follows the push. Returns wakes sent (0, 1). */

@@ -9,6 +9,7 @@
 #include "sched/worker.h"
 
 #define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
+#define HURRY_SEARCHERS 2u /* per processor: a wake-up takes twice the processor time that it costs (bench `requests`) */
 #define NS_PER_US UINT64_C(1000)
 
 /* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or outside work. */
@@ -35,6 +36,19 @@ static weir_task *look(struct worker *w, unsigned rounds, bool force)
     return t != NULL ? t : sweep(w, rounds, force);
 }
 
+bool runtime_hurry(struct runtime *rt)
+{
+    struct idle *idle = &rt->idle;
+    uint32_t searching = idle_searching(idle);
+    if (!rt->one_by_one || searching >= HURRY_SEARCHERS * rt->processors || searching >= intake_shared_depth(rt))
+        return false;
+    if (idle_has_sleepers(idle))
+        return idle_wake_one(idle) != 0;
+    if (duty_is_short(&rt->elastic.duty, duty_read(&rt->elastic.duty)))
+        elastic_call(rt, CALLER_OUTSIDE);
+    return false;
+}
+
 /* Leaves the search with a task; passes the duty on if this was the last searcher (P3). */
 static weir_task *leave_with(struct worker *w, weir_task *t)
 {
@@ -42,6 +56,8 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
     if (idle_end_search(&w->rt->idle)) {
         if (steal_anything_left(w->rt))
             atom_count(&w->counters.wakes, idle_wake_one(&w->rt->idle));
+    } else if (runtime_hurry(w->rt)) {
+        atom_count(&w->counters.wakes, 1);
     } else if (idle_all_busy(&w->rt->idle)) { /* S3: who blocked, or submitted, counted on this searcher [EL1] [GV1] */
         runtime_check_duty(w->rt, CALLER_WORKER);
     }

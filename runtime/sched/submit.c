@@ -26,6 +26,8 @@ static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
     /* [PK3] forbids: the submitter counts on a searcher that has already looked; pairs with idle_end_search(). */
     atom_fence(memory_order_seq_cst);
     unsigned sent = to != NULL ? idle_wake(&rt->idle, to->id) : idle_notify(&rt->idle);
+    while (to == NULL && runtime_hurry(rt))
+        sent++;
     if (sent == 0 && idle_all_busy(&rt->idle))
         runtime_check_duty(rt, CALLER_OUTSIDE);
     if (sent != 0)

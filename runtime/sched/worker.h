@@ -186,6 +186,9 @@ void steal_poison_servers(struct runtime *rt, const void *key);
 weir_task *worker_search(struct worker *w);
 /* search.c: the same for a worker that was woken from outside the search: it counts as searching. */
 weir_task *worker_search_woken(struct worker *w);
+/* search.c: where tasks block, as there are more workers than processors, each that waits needs one of its own: wakes one
+ * more although somebody searches, unless enough do already. True: it has. */
+bool runtime_hurry(struct runtime *rt);
 /* search.c: after one more has gone to sleep or off duty: if all who are on duty sleep, tells who wants to know, and
  * while stopping, if nothing can come, ends the runtime. */
 void runtime_check_rest(struct runtime *rt);

@@ -584,6 +584,51 @@ Test(submit, more_threads_than_have_records_submit_and_leave_them_to_others)
     }
 }
 
+#define QUEUED_THREADS 8u
+
+static struct queued {
+    weir_runtime *rt;
+    weir_task task;
+    pthread_t thread;
+} queued[QUEUED_THREADS];
+static weir_atomic_u32 begun, turns, turn[QUEUED_THREADS]; /* whose task ran first, second ... */
+
+static weir_task *note_turn(weir_worker *w, weir_task *self)
+{
+    (void)w;
+    for (uint32_t i = 0; i < QUEUED_THREADS; i++)
+        if (self == &queued[i].task)
+            set(&turn[get(&turns)], i);
+    add(&turns, 1);
+    return NULL;
+}
+
+static void *submit_one(void *arg)
+{
+    struct queued *q = arg;
+    add(&begun, 1);
+    submit_ok(q->rt, &q->task, note_turn);
+    return NULL;
+}
+
+Test(submit, blocked_submitters_get_room_in_the_order_in_which_they_came)
+{
+    weir_runtime *rt = start_full(1, 0, &holder, fillers);
+    for (uint32_t i = 0; i < QUEUED_THREADS; i++) {
+        queued[i].rt = rt;
+        cr_assert_eq(pthread_create(&queued[i].thread, NULL, submit_one, &queued[i]), 0);
+        cr_assert(reaches(&begun, i + 1));
+        sleep_ms(5); /* it sleeps, and has lost its patience */
+    }
+    set(&gate, 1);
+    for (uint32_t i = 0; i < QUEUED_THREADS; i++)
+        pthread_join(queued[i].thread, NULL);
+    stop_and_read(rt, WEIR_DRAIN);
+    cr_assert_eq(get(&turns), QUEUED_THREADS);
+    for (uint32_t i = 0; i < QUEUED_THREADS; i++)
+        cr_assert_eq(get(&turn[i]), i, "number %u was let in in the place of %u", get(&turn[i]), i);
+}
+
 Test(submit, many_submitters_through_an_injector_of_one_lose_nothing)
 {
     static struct submitter s[8];

@@ -2,8 +2,12 @@
  *
  * test_room.c - what must hold where submitters sleep while a ring is full: when the patient and the eager are woken.
  */
+#define _GNU_SOURCE
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "os/os.h"
 #include "sched/room.h"
@@ -106,6 +110,85 @@ Test(room, submitter_that_was_patient_long_enough_is_woken_by_one_free_slot)
     cr_assert_eq(room_sleep(&w), 0);
     take(1);
     cr_assert_eq(calls_of(&room.eager), 1, "nobody waits any more");
+}
+
+/* --- several submitters ----------------------------------------------------------------------------------------- */
+
+#define SLEEPERS 6u
+#define SETTLE_US 3000u /* for a wake-up too many to show */
+
+static struct sleeper {
+    pthread_t thread;
+    weir_atomic_u32 tid;
+    unsigned index;
+} sleepers[SLEEPERS];
+static weir_atomic_u32 woken;
+static weir_atomic_u32 places, order[SLEEPERS]; /* who was woken first, second ... */
+
+static void *sleep_once(void *arg)
+{
+    struct sleeper *s = arg;
+    struct room_wait w;
+    lose_patience(&w);
+    room_prepare(&w);
+    atom_store(&s->tid, (uint32_t)gettid(), memory_order_release);
+    cr_assert_eq(room_sleep(&w), 0);
+    /* release: who has seen the count sees the name in the place before it */
+    atom_store(&order[atom_add(&places, 1u, memory_order_relaxed)], s->index, memory_order_relaxed);
+    atom_add(&woken, 1u, memory_order_release);
+    return NULL;
+}
+
+static bool is_asleep(uint32_t tid)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    cr_assert_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+    fclose(f);
+    return state == 'S';
+}
+
+static void start_and_await_sleep(unsigned i)
+{
+    struct sleeper *s = &sleepers[i];
+    s->index = i;
+    cr_assert_eq(pthread_create(&s->thread, NULL, sleep_once, s), 0);
+    uint32_t tid;
+    while ((tid = atom_load(&s->tid, memory_order_acquire)) == 0 || !is_asleep(tid))
+        usleep(100);
+}
+
+Test(room, eager_submitters_are_woken_in_order_one_per_free_slot)
+{
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        start_and_await_sleep(i);
+    for (unsigned i = 0; i < SLEEPERS; i++) {
+        take(1);
+        while (atom_load(&woken, memory_order_acquire) == i)
+            usleep(100);
+        usleep(SETTLE_US);
+        cr_assert_eq(atom_load(&woken, memory_order_acquire), i + 1, "one slot, one wake-up");
+        uint32_t who = atom_load(&order[i], memory_order_relaxed);
+        cr_assert_eq(who, i, "number %u was woken in the place of %u", who, i);
+    }
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        pthread_join(sleepers[i].thread, NULL);
+}
+
+Test(room, slots_that_come_free_together_wake_as_many)
+{
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        start_and_await_sleep(i);
+    take(SLEEPERS / 2);
+    while (atom_load(&woken, memory_order_acquire) < SLEEPERS / 2)
+        usleep(100);
+    usleep(SETTLE_US);
+    cr_assert_eq(atom_load(&woken, memory_order_acquire), SLEEPERS / 2);
+    take(SLEEPERS / 2);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        pthread_join(sleepers[i].thread, NULL);
 }
 
 Test(room, deadline_ends_patience_and_eagerness)
