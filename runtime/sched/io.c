@@ -115,6 +115,7 @@ static void obey(struct io *io, struct poller *p, weir_io *op)
 static void obey_all(struct io *io, struct poller *p, weir_io *list)
 {
     for (weir_io *op = list, *next; op != NULL; op = next) {
+        plain_reads(op->request); /* [IO6] */
         next = op->request;
         obey(io, p, op);
     }
@@ -146,6 +147,7 @@ static void send(struct io *io, weir_io *newest, weir_io *oldest)
 {
     void *head = atom_load(&io->inbox, memory_order_relaxed); /* relaxed: the CAS decides */
     do {
+        plain_writes(oldest->request); /* [IO6] */
         oldest->request = head;
         /* [IO4] release: the records before the list; pairs with empty_inbox(). They may be gone at once. */
     } while (!atom_cas_weak(&io->inbox, &head, (void *)newest, memory_order_release, memory_order_relaxed));

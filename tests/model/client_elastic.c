@@ -244,8 +244,6 @@ static void arrive_and_push(void)
 
 /* --- one seat, one thread after the other ------------------------------------------------------------------------ */
 
-static weir_atomic_u32 starts;
-
 static void setup_seat(void)
 {
     rig_growth = 1;
@@ -261,19 +259,48 @@ static void starter(void)
 {
     while (!elastic_grow(rt))
         os_relax();
-    atom_add(&starts, 1u, memory_order_release);
 }
 
-/* The n-th that was called; worker 0 and the governor are the first two threads. It retires for want of work. */
-static void called(uint32_t n)
+/* The threads that were called; worker 0 and the governor are the first two. They retire for want of work. */
+static void called1(void) { model_started(2); }
+static void called2(void) { model_started(3); }
+
+/* The first thread can't be started: the seat is vacant again, with what was prepared in it. */
+static void setup_seat_and_refusal(void)
 {
-    while (atom_load(&starts, memory_order_acquire) < n)
-        os_relax();
-    model_started(n + 1);
+    setup_seat();
+    model_starts_fail(1);
 }
 
-static void called1(void) { called(1); }
-static void called2(void) { called(2); }
+static void tries_to_start(void)
+{
+    (void)elastic_grow(rt);
+}
+
+static weir_atomic_u32 seat_is_vacant;
+
+/* Starts the seat's thread and blocks when that has retired: announces the seat, which has no thread any more. */
+static void starts_and_announces(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(elastic_grow(rt));
+    while ((atom_load(&rt->elastic.vacant[0], memory_order_relaxed) & bit_of(1)) == 0)
+        os_relax();
+    atom_store(&seat_is_vacant, 1u, memory_order_relaxed);
+    MODEL_ASSERT(block_begin(w) == 0);
+    MODEL_ASSERT(block_end(w) == 0);
+    rig_worker_end();
+}
+
+/* As a pusher that was stopped behind its fence: wakes the announced seat, so starts a thread in it once the one before
+ * was joined. */
+static void notifies(void)
+{
+    atom_fence(memory_order_seq_cst);
+    while (atom_load(&seat_is_vacant, memory_order_relaxed) == 0)
+        os_relax();
+    (void)idle_notify(&rt->idle);
+}
 
 /* --- the governor ------------------------------------------------------------------------------------------------ */
 
@@ -442,6 +469,10 @@ static const struct model_client clients[] = {
      .executions = 20000, .leaks_ok = true, .thread = {parker, arrive_and_push}},
     {.name = "seat_used_again", .setup = setup_seat, .check = check_dropped, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {starter, starter, called1, called2}},
+    {.name = "seat_after_a_refused_start", .setup = setup_seat_and_refusal, .check = check_dropped, .preemptions = 2,
+     .leaks_ok = true, .thread = {tries_to_start, tries_to_start}},
+    {.name = "seat_announced_by_another", .setup = setup_seat, .check = check_dropped, .pct = true,
+     .executions = 20000, .timeouts = 1, .leaks_ok = true, .thread = {starts_and_announces, called1, notifies}},
     {.name = "governor_against_submit", .setup = setup_governor, .pct = true, .executions = 20000, .leaks_ok = true,
      .thread = {governor, grown, submit_beside_stuck}},
     {.name = "governor_against_leaving_the_search", .setup = setup_governor_and_searcher, .pct = true,
