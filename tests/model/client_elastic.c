@@ -244,15 +244,17 @@ static void arrive_and_push(void)
 
 /* --- one seat, one thread after the other ------------------------------------------------------------------------ */
 
-static void setup_seat(void)
+static void setup_seats(uint32_t n)
 {
-    rig_growth = 1;
+    rig_growth = n;
     rt = rig_create(1, 2, 2, 0);
     struct elastic *e = &rt->elastic;
     model_ignore(&e->called, sizeof e->called);
     model_ignore(&e->retired, sizeof e->retired);
     model_ignore(&e->grown, sizeof e->grown);
 }
+
+static void setup_seat(void) { setup_seats(1); }
 
 /* Calls the seat's worker as soon as it is free. */
 static void starter(void)
@@ -265,10 +267,11 @@ static void starter(void)
 static void called1(void) { model_started(2); }
 static void called2(void) { model_started(3); }
 
-/* The first thread can't be started: the seat is vacant again, with what was prepared in it. */
-static void setup_seat_and_refusal(void)
+/* The first thread can't be started: its seat is vacant again, with what was prepared in it, and may be claimed by somebody
+ * who has reserved a place before. */
+static void setup_seats_and_refusal(void)
 {
-    setup_seat();
+    setup_seats(2);
     model_starts_fail(1);
 }
 
@@ -277,28 +280,20 @@ static void tries_to_start(void)
     (void)elastic_grow(rt);
 }
 
-static weir_atomic_u32 seat_is_vacant;
-
-/* Starts the seat's thread and blocks when that has retired: announces the seat, which has no thread any more. */
-static void starts_and_announces(void)
+/* Blocks: announces a seat in its place, the one that is vacant again perhaps. */
+static void announces(void)
 {
     struct worker *w = rig_worker(rt, 0);
-    MODEL_ASSERT(elastic_grow(rt));
-    while ((atom_load(&rt->elastic.vacant[0], memory_order_relaxed) & bit_of(1)) == 0)
-        os_relax();
-    atom_store(&seat_is_vacant, 1u, memory_order_relaxed);
     MODEL_ASSERT(block_begin(w) == 0);
     MODEL_ASSERT(block_end(w) == 0);
     rig_worker_end();
 }
 
-/* As a pusher that was stopped behind its fence: wakes the announced seat, so starts a thread in it once the one before
- * was joined. */
+/* As a pusher that was stopped behind its fence: wakes the announced seat, so starts a thread in it. What the first one to
+ * try has left there it knows through the seat alone. */
 static void notifies(void)
 {
     atom_fence(memory_order_seq_cst);
-    while (atom_load(&seat_is_vacant, memory_order_relaxed) == 0)
-        os_relax();
     (void)idle_notify(&rt->idle);
 }
 
@@ -469,10 +464,12 @@ static const struct model_client clients[] = {
      .executions = 20000, .leaks_ok = true, .thread = {parker, arrive_and_push}},
     {.name = "seat_used_again", .setup = setup_seat, .check = check_dropped, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {starter, starter, called1, called2}},
-    {.name = "seat_after_a_refused_start", .setup = setup_seat_and_refusal, .check = check_dropped, .preemptions = 2,
+    {.name = "seat_after_a_refused_start", .setup = setup_seats_and_refusal, .check = check_dropped, .preemptions = 2,
      .leaks_ok = true, .thread = {tries_to_start, tries_to_start}},
-    {.name = "seat_announced_by_another", .setup = setup_seat, .check = check_dropped, .pct = true,
-     .executions = 20000, .timeouts = 1, .leaks_ok = true, .thread = {starts_and_announces, called1, notifies}},
+    {.name = "seat_announced_by_another", .setup = setup_seats_and_refusal, .check = check_dropped, .preemptions = 2,
+     .leaks_ok = true, .thread = {notifies, announces, tries_to_start}},
+    {.name = "seat_announced_by_another_3", .setup = setup_seats_and_refusal, .check = check_dropped, .preemptions = 3,
+     .leaks_ok = true, .thread = {notifies, announces, tries_to_start}},
     {.name = "governor_against_submit", .setup = setup_governor, .pct = true, .executions = 20000, .leaks_ok = true,
      .thread = {governor, grown, submit_beside_stuck}},
     {.name = "governor_against_leaving_the_search", .setup = setup_governor_and_searcher, .pct = true,
