@@ -31,8 +31,8 @@ static bool try_lock(struct io *io, bool more)
 static bool unlock(struct io *io)
 {
     uint32_t held = LOCK_HELD;
-    /* [IO2] release: pairs with try_lock(). relaxed on failure: the AND acquires. */
-    if (LIKELY(atom_cas(&io->lock, &held, 0u, memory_order_release, memory_order_relaxed)))
+    /* [IO2] release: pairs with try_lock(). relaxed on failure: the AND acquires. Weak: for no reason it looks again. */
+    if (LIKELY(atom_cas_weak(&io->lock, &held, 0u, memory_order_release, memory_order_relaxed)))
         return true;
     atom_and(&io->lock, ~LOCK_MORE, memory_order_acquire); /* [IO3] acquire: pairs with try_lock() */
     return false;
