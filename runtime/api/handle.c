@@ -84,6 +84,12 @@ static inline weir_runtime *inside_of(const struct visitor *v)
     return atom_load(&v->inside, memory_order_relaxed); /* relaxed: the thread's own word */
 }
 
+static inline bool is_nested(const struct visitor *v)
+{
+    plain_reads(v->nested); /* [HA8] */
+    return v->nested > 0;
+}
+
 /* The calling thread's, if it is inside of nothing. */
 static inline struct visitor *free_visitor(void)
 {
@@ -132,6 +138,7 @@ void handle_unreserve(uint32_t index)
 weir_runtime *handle_open(uint32_t index, struct runtime *rt)
 {
     struct entry *e = &table[index];
+    plain_writes(e->rt); /* [HA1] and e->last */
     e->rt = rt;
     rt->handle = index;
     e->last++;
@@ -151,6 +158,7 @@ static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime *
 {
     /* [HA2] acquire: the runtime behind the generation; pairs with handle_open(). */
     if (LIKELY(atom_load(&e->generation, memory_order_acquire) == generation_of(h))) {
+        plain_reads(e->rt); /* [HA2] */
         *rt = e->rt;
         return 0;
     }
@@ -161,8 +169,10 @@ static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime *
 
 static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runtime **rt)
 {
-    if (own != NULL && inside_of(own) != NULL)
+    if (own != NULL && inside_of(own) != NULL) {
+        plain_writes(own->nested); /* [HA8] */
         own->nested++;
+    }
     /* [HA3] acquire: who counts in behind the closer sees the closed generation; pairs with handle_close(). */
     atom_add(&e->users, 1u, memory_order_acquire);
     return look_inside(h, e, rt);
@@ -170,8 +180,10 @@ static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runti
 
 static NOINLINE void leave_counted(struct entry *e)
 {
-    if (own != NULL && own->nested > 0)
+    if (own != NULL && is_nested(own)) {
+        plain_writes(own->nested); /* [HA8] */
         own->nested--;
+    }
     /* [HA4] release: what the caller did inside; pairs with handle_close(). */
     if (atom_sub(&e->users, 1u, memory_order_release) == (CLOSING | 2))
         os_futex_wake(&e->users, 1); /* the table is static: always there */
@@ -201,7 +213,7 @@ void handle_leave(weir_runtime *h)
 {
     struct entry *e = entry_of(h);
     struct visitor *v = own;
-    if (UNLIKELY(v == NULL || v->nested > 0 || inside_of(v) != h)) {
+    if (UNLIKELY(v == NULL || is_nested(v) || inside_of(v) != h)) {
         leave_counted(e);
         return;
     }
@@ -267,6 +279,7 @@ int handle_close(weir_runtime *h, uint64_t deadline)
         atom_store(&e->generation, generation_of(h), memory_order_release);
         return -ETIMEDOUT;
     }
+    plain_writes(e->rt); /* [HA1] */
     e->rt = NULL;
     atom_sub(&e->users, CLOSING | 1u, memory_order_relaxed); /* relaxed: late callers only count in and out */
     atom_store(&e->stopping, 0u, memory_order_relaxed);      /* relaxed: released by handle_unreserve() */

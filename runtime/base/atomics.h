@@ -4,7 +4,7 @@
  *
  * The operations themselves are in weir/base.h, because the inlined fork/join paths need them in C11 and C++17 alike;
  * this header gives them their internal names and their orders (memory_order_*). A build that defines WEIR_ATOMIC_SEAM
- * replaces every one of them: the model checker, the delay injector.
+ * replaces every one of them: the model checker, the delay injector. It also hears of the plain memory that they order.
  *
  * Threads: any.
  */
@@ -26,6 +26,19 @@
 #define atom_fence(order) WEIR_ATOMIC_FENCE(order)
 /* The two sides of the asymmetric fence: light costs nothing here, heavy is os_membarrier() (os.h). */
 #define atom_light() WEIR_ATOMIC_LIGHT()
+
+/*
+ * Stands before an access to plain memory that orders hand from one thread to another, and tells the model checker,
+ * which fails where two such accesses are not ordered. x is the field itself; one field may stand for a record that is
+ * handed over as a whole. Nothing in other builds.
+ */
+#ifdef WEIR_ATOMIC_SEAM
+#define plain_reads(x) WEIR_PLAIN_READS(x)
+#define plain_writes(x) WEIR_PLAIN_WRITES(x)
+#else
+#define plain_reads(x) ((void)sizeof(x))
+#define plain_writes(x) ((void)sizeof(x))
+#endif
 
 /* A statistics cell: one writer, any number of readers; a plain add that readers may see late. */
 WEIR_INLINE void atom_count(weir_atomic_u64 *cell, uint64_t n)

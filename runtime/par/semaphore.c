@@ -71,6 +71,7 @@ static void give_back(weir_semaphores *set, struct permit *p, struct line *out)
 
 static void serve(weir_semaphores *set, struct permit *p, struct line *out)
 {
+    plain_writes(set->s[0]); /* and the others: all are of who serves [SM2] */
     if (p->returns)
         give_back(set, p, out);
     else

@@ -81,6 +81,7 @@ static bool start_thread(struct runtime *rt, struct worker *w)
     join_last(w);
     if (w->dq.buffer == NULL && deque_init(&w->dq, rt->config.deque_capacity, !rt->membarrier) != 0)
         return false;
+    plain_writes(w->called); /* [EL3] and the rest of the seat */
     w->called = true;
     idle_set_absent(&rt->idle, w->id, false);
     if (worker_start_thread(w) == 0)
@@ -93,6 +94,9 @@ static bool start_thread(struct runtime *rt, struct worker *w)
 static bool bring(struct idle *idle, uint32_t id)
 {
     struct runtime *rt = CONTAINER_OF(idle, struct runtime, idle);
+    /* [EL8] acquire: the seat as its last owner left it, from who has announced it; pairs with idle_announce(), which the
+     * claim has read from. */
+    atom_fence(memory_order_acquire);
     struct worker *w = rt->workers[id];
     bool ended = runtime_phase(rt) == PHASE_ENDED;
     if (!ended && start_thread(rt, w))

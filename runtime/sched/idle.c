@@ -112,7 +112,8 @@ void idle_abandon_search(struct idle *idle)
 
 uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
-    /* [EL6] release: that the worker is not settled; pairs with idle_withdraw(). The rest is ordered by the fence below. */
+    /* [EL8] release: a seat that has no thread, as its last owner left it; pairs with bring() in elastic.c.
+     * [EL6] release: that the worker is not settled; pairs with idle_withdraw(). The rest is ordered by the fence below. */
     atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_release);
     /* [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
     uint64_t before = atom_add(&idle->sleepers, UINT64_C(1), memory_order_release);

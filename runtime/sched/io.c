@@ -31,8 +31,8 @@ static bool try_lock(struct io *io, bool more)
 static bool unlock(struct io *io)
 {
     uint32_t held = LOCK_HELD;
-    /* [IO2] release: pairs with try_lock(). relaxed on failure: the AND acquires. */
-    if (LIKELY(atom_cas(&io->lock, &held, 0u, memory_order_release, memory_order_relaxed)))
+    /* [IO2] release: pairs with try_lock(). relaxed on failure: the AND acquires. Weak: for no reason it looks again. */
+    if (LIKELY(atom_cas_weak(&io->lock, &held, 0u, memory_order_release, memory_order_relaxed)))
         return true;
     atom_and(&io->lock, ~LOCK_MORE, memory_order_acquire); /* [IO3] acquire: pairs with try_lock() */
     return false;
@@ -115,6 +115,7 @@ static void obey(struct io *io, struct poller *p, weir_io *op)
 static void obey_all(struct io *io, struct poller *p, weir_io *list)
 {
     for (weir_io *op = list, *next; op != NULL; op = next) {
+        plain_reads(op->request); /* [IO6] */
         next = op->request;
         obey(io, p, op);
     }
@@ -146,6 +147,7 @@ static void send(struct io *io, weir_io *newest, weir_io *oldest)
 {
     void *head = atom_load(&io->inbox, memory_order_relaxed); /* relaxed: the CAS decides */
     do {
+        plain_writes(oldest->request); /* [IO6] */
         oldest->request = head;
         /* [IO4] release: the records before the list; pairs with empty_inbox(). They may be gone at once. */
     } while (!atom_cas_weak(&io->inbox, &head, (void *)newest, memory_order_release, memory_order_relaxed));

@@ -113,7 +113,9 @@ int worker_start_thread(struct worker *w)
 static void join_threads(struct runtime *rt)
 {
     for (uint32_t i = 0; i < rt->seats; i++)
-        if (atom_load(&rt->workers[i]->thread_state, memory_order_acquire) == THREAD_JOINABLE) /* [EL4] */
+        /* relaxed: who has started the thread was a worker, which has ended [ST2], the governor, which was joined, or a
+         * caller, who has left the runtime [HA4] */
+        if (atom_load(&rt->workers[i]->thread_state, memory_order_relaxed) == THREAD_JOINABLE)
             os_thread_join(&rt->workers[i]->thread);
 }
 

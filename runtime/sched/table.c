@@ -52,15 +52,20 @@ void table_destroy(struct runtime *rt)
 
 const struct table *table_read(const struct runtime *rt)
 {
-    return atom_load(&rt->table, memory_order_acquire); /* [WT1] acquire: its entries; pairs with change() */
+    /* [WT1] acquire: its entries; pairs with change(). */
+    const struct table *t = atom_load(&rt->table, memory_order_acquire);
+    plain_reads(t->count);
+    return t;
 }
 
 /* A copy without w, or with it at the end. */
 static struct table *copy_with(const struct table *old, struct worker *w, bool add)
 {
+    plain_reads(old->count);
     struct table *t = table_new(old->count + 1);
     if (t == NULL)
         return NULL;
+    plain_writes(t->count);
     for (uint32_t i = 0; i < old->count; i++)
         if (old->at[i].worker != w)
             t->at[t->count++] = old->at[i];
@@ -78,8 +83,9 @@ static bool change(struct worker *w, bool add)
     struct table *new;
     for (;;) {
         new = copy_with(old, w, add);
-        /* [WT1] release: the entries, and the worker's deque; pairs with table_read(). Acquire: the entries to copy. */
-        if (new == NULL || atom_cas_weak(&rt->table, &old, new, memory_order_acq_rel, memory_order_acquire))
+        /* [WT1] release: the entries, and the worker's deque; pairs with table_read(). Acquire on
+         * failure: the entries to copy; a success reads again what was loaded. */
+        if (new == NULL || atom_cas_weak(&rt->table, &old, new, memory_order_release, memory_order_acquire))
             break;
         os_free(new, new->bytes);
     }

@@ -162,6 +162,7 @@ int timers_start(struct runtime *rt, struct worker *w, weir_timer *timer, const 
     }
     if (UNLIKELY(!timers_in_use(&rt->timers)))
         atom_store(&rt->timers.in_use, 1u, memory_order_relaxed); /* relaxed: ordered as `earliest` is */
+    plain_writes(timer->task); /* [TM3] */
     timer->task = order->task;
     atom_store(&timer->runtime, order->handle, memory_order_relaxed); /* relaxed, both: who cancels it takes the lock */
     uint64_t index = (uint64_t)(tw - rt->timers.wheels);
@@ -276,6 +277,7 @@ static uint32_t fire(struct timer_wheel *tw, uint64_t now, weir_task **out, uint
     weir_timer *fired[TIMERS_BATCH];
     uint32_t n = wheel_expire(&tw->wheel, wheel_tick_at(now), fired, most);
     for (uint32_t i = 0; i < n; i++) {
+        plain_reads(fired[i]->task); /* [TM3] */
         out[i] = fired[i]->task;
         set_free(fired[i], TIMER_FIRED);
     }

@@ -198,9 +198,9 @@ static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_
 /* R8 */
 static inline void note_use(struct ring *r)
 {
-    /* [IQ7] acquire: another pusher's mark comes before this push's own step, for whoever has fenced; pairs with the
-     * store below. */
-    if (LIKELY(atom_load(&r->used, memory_order_acquire) != 0))
+    /* [IQ7] seq_cst: another pusher's mark counts as made before this push's own step, for whoever has fenced; pairs
+     * with the store below. An acquire load does not put the two in one order with the parker's fence. */
+    if (LIKELY(atom_load(&r->used, memory_order_seq_cst) != 0))
         return;
     /* [IQ7] seq_cst: the mark, then the look at the sleepers behind the push; forbids that the parker misses the mark
      * and the pusher the parker; pairs with the load above and the fence in idle_announce(). */

@@ -244,11 +244,9 @@ static void arrive_and_push(void)
 
 /* --- one seat, one thread after the other ------------------------------------------------------------------------ */
 
-static weir_atomic_u32 starts;
-
-static void setup_seat(void)
+static void setup_seats(uint32_t n)
 {
-    rig_growth = 1;
+    rig_growth = n;
     rt = rig_create(1, 2, 2, 0);
     struct elastic *e = &rt->elastic;
     model_ignore(&e->called, sizeof e->called);
@@ -256,24 +254,48 @@ static void setup_seat(void)
     model_ignore(&e->grown, sizeof e->grown);
 }
 
+static void setup_seat(void) { setup_seats(1); }
+
 /* Calls the seat's worker as soon as it is free. */
 static void starter(void)
 {
     while (!elastic_grow(rt))
         os_relax();
-    atom_add(&starts, 1u, memory_order_release);
 }
 
-/* The n-th that was called; worker 0 and the governor are the first two threads. It retires for want of work. */
-static void called(uint32_t n)
+/* The threads that were called; worker 0 and the governor are the first two. They retire for want of work. */
+static void called1(void) { model_started(2); }
+static void called2(void) { model_started(3); }
+
+/* The first thread can't be started: its seat is vacant again, with what was prepared in it, and may be claimed by somebody
+ * who has reserved a place before. */
+static void setup_seats_and_refusal(void)
 {
-    while (atom_load(&starts, memory_order_acquire) < n)
-        os_relax();
-    model_started(n + 1);
+    setup_seats(2);
+    model_starts_fail(1);
 }
 
-static void called1(void) { called(1); }
-static void called2(void) { called(2); }
+static void tries_to_start(void)
+{
+    (void)elastic_grow(rt);
+}
+
+/* Blocks: announces a seat in its place, the one that is vacant again perhaps. */
+static void announces(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    MODEL_ASSERT(block_begin(w) == 0);
+    MODEL_ASSERT(block_end(w) == 0);
+    rig_worker_end();
+}
+
+/* As a pusher that was stopped behind its fence: wakes the announced seat, so starts a thread in it. What the first one to
+ * try has left there it knows through the seat alone. */
+static void notifies(void)
+{
+    atom_fence(memory_order_seq_cst);
+    (void)idle_notify(&rt->idle);
+}
 
 /* --- the governor ------------------------------------------------------------------------------------------------ */
 
@@ -442,6 +464,12 @@ static const struct model_client clients[] = {
      .executions = 20000, .leaks_ok = true, .thread = {parker, arrive_and_push}},
     {.name = "seat_used_again", .setup = setup_seat, .check = check_dropped, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {starter, starter, called1, called2}},
+    {.name = "seat_after_a_refused_start", .setup = setup_seats_and_refusal, .check = check_dropped, .preemptions = 2,
+     .leaks_ok = true, .thread = {tries_to_start, tries_to_start}},
+    {.name = "seat_announced_by_another", .setup = setup_seats_and_refusal, .check = check_dropped, .preemptions = 2,
+     .leaks_ok = true, .thread = {notifies, announces, tries_to_start}},
+    {.name = "seat_announced_by_another_3", .setup = setup_seats_and_refusal, .check = check_dropped, .preemptions = 3,
+     .leaks_ok = true, .thread = {notifies, announces, tries_to_start}},
     {.name = "governor_against_submit", .setup = setup_governor, .pct = true, .executions = 20000, .leaks_ok = true,
      .thread = {governor, grown, submit_beside_stuck}},
     {.name = "governor_against_leaving_the_search", .setup = setup_governor_and_searcher, .pct = true,

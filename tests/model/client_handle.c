@@ -210,6 +210,9 @@ static void check_any(void)
 }
 
 #define CLIENT(client, end, ...) {.name = client, .setup = setup, .check = end, .thread = {__VA_ARGS__}, .timeouts = 1}
+/* Where there is no asymmetric fence all callers are counted, and the closer passes no fence. */
+#define COUNTED(client, end, ...) {.name = client, .setup = setup, .check = end, .thread = {__VA_ARGS__}, .timeouts = 1, \
+                                   .no_membarrier = true}
 static const struct model_client clients[] = {
     CLIENT("call_against_close", check_closed, caller, closer),
     CLIENT("two_calls_against_close", check_closed, caller, other_caller, closer),
@@ -222,6 +225,11 @@ static const struct model_client clients[] = {
     CLIENT("entry_used_again_against_call", check_second, closer, opener, caller),
     CLIENT("call_by_a_handle_from_nowhere", check_second, closer, opener, second_caller),
     CLIENT("close_from_nowhere_gives_up", check_second_given_up, opener, second_closer_deadline, second_caller),
+    CLIENT("visitor_used_again", check_closed, nested_caller, third_caller, closer),
+    COUNTED("counted_call_against_close", check_closed, caller, closer),
+    COUNTED("counted_entry_used_again", check_second, closer, opener),
+    COUNTED("counted_call_from_nowhere", check_second, closer, opener, second_caller),
+    COUNTED("counted_close_from_nowhere_gives_up", check_second_given_up, opener, second_closer_deadline, second_caller),
     {.name = "only_one_entry_is_free", .setup = setup_almost_full, .thread = {reserver}},
 };
 

@@ -225,6 +225,43 @@ static void check(void)
     ring_destroy(&q);
 }
 
+/* --- the same record again and again, until its lap and its slot are those of the first time ------------------------- */
+
+#define AGAIN 9 /* times: with two slots and four laps the last one has the word of the first in the same slot */
+static struct job again;
+
+static void setup_again(void)
+{
+    MODEL_ASSERT(ring_init(&q, 1) == 0 && (q.mask + 1) << RING_LAP_BITS == AGAIN - 1);
+    model_name(&q.slots[0], "slot0");
+}
+
+static void goes_round(void)
+{
+    weir_task *t = &again.task, *got[RING_CHAIN];
+    uint32_t pushed;
+    uint64_t stamp;
+    for (int i = 0; i < AGAIN; i++) {
+        MODEL_WRITE(again.payload, i);
+        MODEL_ASSERT(ring_push(&q, &t, 1, 7, &pushed) == RING_OK);
+        if (i == AGAIN - 1 || ring_take(&q, got, 1, &stamp) == 0)
+            return; /* it is the other one's */
+    }
+}
+
+static void takes_it_once(void)
+{
+    weir_task *got[RING_CHAIN];
+    uint64_t stamp;
+    if (ring_take(&q, got, 1, &stamp) == 1)
+        MODEL_ASSERT(got[0] == &again.task && MODEL_READ(again.payload) < AGAIN);
+}
+
+static void check_again(void)
+{
+    ring_destroy(&q);
+}
+
 #define CLIENT(client, number, ...) {.name = client, .tag = number, .setup = setup, .check = check, \
                                      .thread = {__VA_ARGS__}}
 #define STALL(client, number, who, ...) {.name = client, .tag = number, .setup = setup, .check = check, \
@@ -254,6 +291,8 @@ static const struct model_client clients[] = {
     CLIENT("look_then_push", 21, t0, t1),
     CLIENT("pushers_against_a_sleeper", 24, t0, t1, t2),
     WRAP("take_asleep_for_a_lap", 23, t0, t1),
+    {.name = "record_again_in_its_slot", .setup = setup_again, .check = check_again, .pct = true,
+     .pct_depth = 1, .executions = 20000, .thread = {takes_it_once, goes_round}},
     RANDOM("two_producers_two_consumers", 5, t0, t1, t2, t3),
     RANDOM("chains_against_push", 10, t0, t1, t2),
     WRAP("push_asleep_for_laps", 17, t0, t1),

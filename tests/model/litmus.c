@@ -177,6 +177,19 @@ static void rwc_0(void) { ST(x, 1, RLX); }
 static void rwc_1(void) { r[0] = LD(x, RLX); FENCE(SC); r[1] = LD(y, RLX); }
 static void rwc_2(void) { ST(y, 1, RLX); FENCE(SC); r[2] = LD(x, RLX); }
 
+/* RWC with seq_cst accesses but for the load of x: x=1 || r0=x; r1=y || y=1; r2=x. And with something behind x=1. */
+static void rwcs_0(void) { ST(x, 1, SC); }
+static void rwcs_sc_1(void) { r[0] = LD(x, SC); r[1] = LD(y, SC); }
+static void rwcs_acq_1(void) { r[0] = LD(x, ACQ); r[1] = LD(y, SC); }
+static void rwcs_rlx_1(void) { r[0] = LD(x, RLX); r[1] = LD(y, SC); }
+static void rwcs_fence_1(void) { r[0] = LD(x, RLX); FENCE(SC); r[1] = LD(y, RLX); }
+static void rwcs_2(void) { ST(y, 1, SC); r[2] = LD(x, SC); }
+static void rwcz_0(void) { ST(x, 1, SC); ST(z, 1, REL); }
+static void rwcz_acq_1(void) { r[0] = LD(z, ACQ); r[1] = LD(y, SC); }
+static void rwcz_rlx_1(void) { r[0] = LD(z, RLX); r[1] = LD(y, SC); }
+static void iriw_acq_sc_2(void) { r[0] = LD(x, ACQ); r[1] = LD(y, SC); }
+static void iriw_acq_sc_3(void) { r[2] = LD(y, ACQ); r[3] = LD(x, SC); }
+
 struct litmus {
     const char *name;
     unsigned regs;
@@ -188,6 +201,7 @@ struct litmus {
 
 #define TWO(name) {name##_0, name##_1}
 #define ALL4 "00 01 10 11"
+#define ALL8_BUT_RWC "000 001 010 011 101 110 111"
 static const struct litmus tests[] = {
     {"SB relaxed", 2, TWO(sb_rlx), NULL, ALL4, 0},
     {"SB release/acquire", 2, TWO(sb_ra), NULL, ALL4, 0},
@@ -234,7 +248,15 @@ static const struct litmus tests[] = {
     {"WRC relaxed", 3, {wrc_rlx_0, wrc_rlx_1, wrc_rlx_2}, NULL, "000 001 010 011 100 101 110 111", 0},
     {"WRC release/acquire", 3, {wrc_ra_0, wrc_ra_1, wrc_ra_2}, NULL, "000 001 010 011 100 101 111", 0},
     {"ISA2 release/acquire", 3, {isa2_0, isa2_1, isa2_2}, NULL, "000 001 010 011 100 101 111", 0},
-    {"RWC seq_cst fences", 3, {rwc_0, rwc_1, rwc_2}, NULL, "000 001 010 011 101 110 111", 0},
+    {"RWC seq_cst fences", 3, {rwc_0, rwc_1, rwc_2}, NULL, ALL8_BUT_RWC, 0},
+    {"RWC seq_cst", 3, {rwcs_0, rwcs_sc_1, rwcs_2}, NULL, ALL8_BUT_RWC, 0},
+    {"RWC seq_cst, acquire load (C++20)", 3, {rwcs_0, rwcs_acq_1, rwcs_2}, NULL, ALL8_BUT_RWC " 100", 0},
+    {"RWC seq_cst, relaxed load", 3, {rwcs_0, rwcs_rlx_1, rwcs_2}, NULL, ALL8_BUT_RWC " 100", 0},
+    {"RWC seq_cst, relaxed load, fence", 3, {rwcs_0, rwcs_fence_1, rwcs_2}, NULL, ALL8_BUT_RWC, 0},
+    {"W+RWC seq_cst, release/acquire", 3, {rwcz_0, rwcz_acq_1, rwcs_2}, NULL, ALL8_BUT_RWC, 0},
+    {"W+RWC seq_cst, relaxed load", 3, {rwcz_0, rwcz_rlx_1, rwcs_2}, NULL, ALL8_BUT_RWC " 100", 0},
+    {"IRIW seq_cst, acquire loads (C++20)", 4, {iriw_sc_0, iriw_sc_1, iriw_acq_sc_2, iriw_acq_sc_3}, NULL,
+     "0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1010 1011 1100 1101 1110 1111", 0},
     {"S relaxed", 2, TWO(s_rlx), final_x1, "01 02 11 12", 0},
     {"S release/acquire", 2, TWO(s_ra), final_x1, "01 02 11", 0},
     {"R relaxed", 2, TWO(r_rlx), final_y1, "01 02 11 12", 0},

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model_atomics.h"
+
 #define MODEL_THREADS_MAX 6u
 
 struct model_client {
@@ -30,6 +32,7 @@ struct model_client {
     int free_relax;        /* how many os_relax() per thread cost nothing, before the fairness rule applies */
     bool reuse;            /* freed memory is handed out again at once, at the same address */
     bool down;             /* each allocation has a lower address than those before, not a higher one */
+    bool no_membarrier;    /* the system has no asymmetric fence */
     bool leaks_ok;         /* tracked memory may be left at the end */
     int stall;             /* n > 0: thread n - 1 also stops for ever, at each of its operations in turn */
     bool deep_only;        /* too large for the normal run */
@@ -82,16 +85,17 @@ void model_fail(const char *file, int line, const char *format, ...) __attribute
 #define MODEL_ASSERT(x) ((x) ? (void)0 : model_fail(__FILE__, __LINE__, "assertion failed: %s", #x))
 
 /* Payload: plain memory whose accesses must be ordered by what the threads do with atomics. */
-void model_payload(const void *p, bool write, const char *what, const char *file, int line);
-#define MODEL_READ(x) (model_payload(&(x), false, #x, __FILE__, __LINE__), (x))
-#define MODEL_WRITE(x, value) (model_payload(&(x), true, #x, __FILE__, __LINE__), (x) = (value))
+#define MODEL_READ(x) (WEIR_PLAIN_READS(x), (x))
+#define MODEL_WRITE(x, value) (WEIR_PLAIN_WRITES(x), (x) = (value))
 
 /* Tracked memory: touching it after it was freed, freeing it twice or never is a failure. os_alloc() is the same. */
 void *model_alloc(size_t size);
 void model_free(void *p);
 
-/* Runs the i-th thread that the sources under test have started with os_thread_start() in setup. */
+/* Runs the i-th thread that the sources under test have started with os_thread_start(); waits until they have. */
 void model_started(unsigned i);
+/* The next n calls of os_thread_start() are refused. Called in setup. */
+void model_starts_fail(unsigned n);
 
 /* Names an atomic word in printed interleavings. */
 void model_name(const void *p, const char *name);

@@ -19,6 +19,7 @@ bool model_cas(void *p, unsigned size, void *expected, uint64_t x, int order, in
 void model_fence(int order, const char *file, int line);
 void model_light(const char *file, int line);
 void model_heavy(const char *file, int line);
+void model_payload(const void *p, bool write, const char *what, const char *file, int line);
 
 enum { MODEL_XCHG, MODEL_ADD, MODEL_SUB, MODEL_OR, MODEL_AND };
 
@@ -42,6 +43,8 @@ enum { MODEL_XCHG, MODEL_ADD, MODEL_SUB, MODEL_OR, MODEL_AND };
 #define WEIR_ATOMIC_CAS_WEAK(p, expected, x, order, fail) \
     model_cas(&(p)->v, (unsigned)sizeof((p)->v), (expected), MODEL_U_(p, x), order, fail, true, __FILE__, __LINE__)
 #define WEIR_ATOMIC_FENCE(order) model_fence(order, __FILE__, __LINE__)
+#define WEIR_PLAIN_READS(x) model_payload(&(x), false, #x, __FILE__, __LINE__)
+#define WEIR_PLAIN_WRITES(x) model_payload(&(x), true, #x, __FILE__, __LINE__)
 #define WEIR_ATOMIC_LIGHT() model_light(__FILE__, __LINE__)
 
 /* A call of os_membarrier() gets its place as well; os.h's declaration, which has an argument (void), another name. */

@@ -77,7 +77,7 @@ struct block {
 
 enum kind {
     K_LOAD, K_STORE, K_RMW, K_CAS, K_FENCE, K_LIGHT, K_HEAVY, K_FWAIT, K_FWAKE, K_RESUME, K_RELAX,
-    K_RCU_ONLINE, K_RCU_OFFLINE, K_RCU_RETIRE, K_RCU_BARRIER, K_JOIN
+    K_RCU_ONLINE, K_RCU_OFFLINE, K_RCU_RETIRE, K_RCU_BARRIER, K_JOIN, K_START, K_BEGIN
 };
 
 struct op {
@@ -115,11 +115,12 @@ struct event {
     uint64_t rval, wval;
     uint16_t seq;     /* number of this event among its thread's, from 1 */
     uint16_t clk[MT]; /* events of each thread that this one depends on */
+    int16_t settles[MT]; /* per thread: 1 + location of its late store that this event puts into the seq_cst order */
     const uint64_t *rset, *yset;
     const char *file;
     int line;
     unsigned opt_index;
-    int n; /* futex: woken; join: the thread */
+    int n; /* futex: woken; join: the thread; start, begin: number of the started thread */
 };
 
 struct sleeper {
@@ -150,6 +151,9 @@ struct thread {
     char *tls;
     void (*fn)(void);
     struct view cur, acq, rel, lit; /* lit: cur at the last light fence */
+    bool late;                      /* its last seq_cst store is not in the seq_cst order yet */
+    int late_loc;
+    uint16_t late_id;
     struct op op;
     bool has_op;
     unsigned seq;
@@ -260,8 +264,14 @@ struct model {
     unsigned nnames;
     struct { void *p; size_t n; } keep[4];
     unsigned nkeep;
-    struct { void *fn; void *arg; void *handle; int tid; } started[MODEL_THREADS_MAX]; /* by os_thread_start() */
+    struct {
+        void *fn, *arg, *handle;
+        int tid;
+        const struct view *view; /* what its starter knew */
+        bool in_run;             /* started while the client ran, not in setup */
+    } started[MODEL_THREADS_MAX]; /* by os_thread_start() */
     unsigned nstarted;
+    unsigned failing_starts; /* so many calls of os_thread_start() are refused */
     const char *replay;
     char *image;
     int bound;       /* preemptions; -1: none */

@@ -7,8 +7,10 @@
  * over; fences work on the pending views `acq` and `rel`. A store may be put anywhere in modification order after what
  * its thread has seen, not just last. This is RC11 (Lahav et al., PLDI 2017) except for what docs/testing.md lists:
  * no load buffering (program order with reads-from has no cycles), release sequences as in C++20 (no later plain stores
- * of the same thread), and seq_cst accesses are totally ordered in an order that agrees with happens-before (as in the
- * 2011 standard; RC11 is weaker in programs that mix seq_cst with weaker accesses of the same words).
+ * of the same thread). The seq_cst order is C++20's, weaker than happens-before: a store gets its place in it as late as
+ * can be, when its thread's next seq_cst operation does or when somebody's seq_cst operation must come after it. Until
+ * then others may read it and be before it in that order. As a place only adds lower bounds to reads, the latest moment
+ * allows all that an earlier one would.
  *
  * The asymmetric fence follows P1202 (Goldblatt 2018): a heavy and a light fence are ordered as two seq_cst fences
  * would be, two light fences are not ordered at all. So a light fence that ran before the heavy one has shown the heavy
@@ -114,6 +116,25 @@ unsigned mem_options(struct thread *t, const struct op *o, struct opt *out)
     }
 }
 
+/*
+ * Whether thread t's seq_cst access e comes after the late store of thread u in the seq_cst order: u is t; or t has
+ * learned of something that u did after the store (which then strongly happens before e: what t learns from the store
+ * itself, by a weaker load, does not count); or e reads the store, or one that follows it in modification order.
+ */
+static bool comes_after_late(const struct thread *t, const struct event *e, const struct thread *u)
+{
+    const struct store *s = &M->loc[u->late_loc].st[u->late_id];
+    return u == t || t->cur.clk[u->id] > s->clk ||
+           (e->rd != NO_STORE && e->loc == u->late_loc && loc_pos(e->loc, e->rd) >= s->pos);
+}
+
+static void describe_settled(const struct thread *t, struct event *e)
+{
+    for (unsigned i = 1; i < MT; i++)
+        if (M->t[i].late && comes_after_late(t, e, &M->t[i]))
+            e->settles[i] = (int16_t)(M->t[i].late_loc + 1);
+}
+
 /* Fills in the parts of an event that decide what it commutes with, before it is executed. */
 void mem_describe(const struct thread *t, const struct op *o, struct opt p, struct event *e)
 {
@@ -153,6 +174,8 @@ void mem_describe(const struct thread *t, const struct op *o, struct opt p, stru
     default:
         break;
     }
+    if (e->sc && e->loc >= 0)
+        describe_settled(t, e);
     if (t->yielded)
         e->yset = t->yset;
 }
@@ -217,8 +240,16 @@ static uint64_t rmw_value(int what, uint64_t old, uint64_t x)
     }
 }
 
+/* The late store of a thread enters the seq_cst order. */
+static void settle(struct thread *u)
+{
+    view_see(&M->sc, u->late_loc, u->late_id);
+    u->late = false;
+}
+
 static void sc_fence(struct thread *t)
 {
+    t->late = false; /* what the thread has stored it knows */
     view_join(&t->cur, &t->acq);
     view_join_locs(&t->cur, &M->sc);
     view_join_locs(&M->sc, &t->cur);
@@ -297,6 +328,9 @@ void mem_exec(struct thread *t, struct op *o, struct opt p, struct event *e)
         e->yset = keep;
         t->yielded = false;
     }
+    for (unsigned i = 1; i < MT; i++)
+        if (e->settles[i] != 0)
+            settle(&M->t[i]);
     struct loc *l = NULL;
     if (o->loc >= 0) {
         l = &M->loc[o->loc];
@@ -349,8 +383,13 @@ void mem_exec(struct thread *t, struct op *o, struct opt p, struct event *e)
     default:
         break;
     }
-    if (e->w && e->sc)
-        view_see(&M->sc, o->loc, e->wr);
+    if (e->w && e->sc) {
+        t->late = true;
+        t->late_loc = o->loc;
+        t->late_id = e->wr;
+        if (M->immediate)
+            settle(t);
+    }
     if (e->w)
         e->pos = loc_pos(o->loc, e->wr);
     t->cur.clk[t->id]++;

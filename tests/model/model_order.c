@@ -19,6 +19,21 @@ static bool is_sc_access(const struct event *e)
     return e->sc && e->loc >= 0;
 }
 
+/* Whether a puts a store into the seq_cst order of the word that b accesses, or puts one there, too. */
+static bool settles_for(const struct event *a, const struct event *b)
+{
+    for (unsigned i = 1; i < MT; i++) {
+        if (a->settles[i] == 0)
+            continue;
+        if (a->settles[i] == b->loc + 1)
+            return true;
+        for (unsigned k = 1; k < MT; k++)
+            if (a->settles[i] == b->settles[k])
+                return true;
+    }
+    return false;
+}
+
 static bool is_rcu(const struct event *e)
 {
     return e->kind >= K_RCU_ONLINE && e->kind <= K_RCU_BARRIER;
@@ -30,6 +45,8 @@ bool ordered_pair(const struct event *a, const struct event *b)
     if (is_sc_fence(a) && (is_sc_fence(b) || is_sc_access(b)))
         return true;
     if (is_sc_fence(b) && is_sc_access(a))
+        return true;
+    if (is_sc_access(a) && is_sc_access(b) && (settles_for(a, b) || settles_for(b, a)))
         return true;
     if ((a->kind == K_LIGHT && b->kind == K_HEAVY) || (a->kind == K_HEAVY && b->kind == K_LIGHT))
         return true;
@@ -45,6 +62,8 @@ bool ordered_pair(const struct event *a, const struct event *b)
         return true;
     if (b->kind == K_RELAX && a->w && set_has(b->rset, a->loc))
         return true;
+    if (a->kind == K_START && b->kind == K_START)
+        return true; /* they are numbered */
     if (is_rcu(a) && is_rcu(b)) {
         bool strong_a = a->kind == K_RCU_RETIRE || a->kind == K_RCU_BARRIER || a->gp;
         bool strong_b = b->kind == K_RCU_RETIRE || b->kind == K_RCU_BARRIER || b->gp;
@@ -82,6 +101,8 @@ bool depends(const struct event *a, const struct event *b)
     if (a->w && set_has(b->yset, a->loc))
         return true;
     if (b->kind == K_JOIN && a->tid == (unsigned)b->n)
+        return true;
+    if (a->kind == K_START && b->kind == K_BEGIN && a->n == b->n)
         return true;
     return ordered_pair(a, b);
 }

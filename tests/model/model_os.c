@@ -186,7 +186,7 @@ int os_futex_wake(weir_atomic_u32 *word, int n)
 
 bool os_membarrier_init(void)
 {
-    return true;
+    return !M->client->no_membarrier;
 }
 
 uint64_t os_now(void)
@@ -230,28 +230,58 @@ void model_relax(void)
     os_relax();
 }
 
-/* Threads that the sources start become client threads: one of those calls model_started() and so runs it. */
+/*
+ * Threads that the sources start become client threads: one of those calls model_started() and so runs it. It may begin
+ * at once, while its starter has not come back yet and is still writing the handle.
+ */
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg)
 {
     (void)name, (void)stack, (void)cpu;
-    model_payload(t, true, "thread handle", last_file(), last_line());
+    struct op o;
+    const char *file = last_file();
+    int line = last_line();
     for (unsigned i = 0; i < M->nstarted; i++)
         if (M->started[i].handle == t)
-            model_fail(last_file(), last_line(), "a thread is started before the last one of this handle was joined");
+            model_fail(file, line, "a thread is started before the last one of this handle was joined");
+    if (M->failing_starts > 0) {
+        M->failing_starts--;
+        model_payload(t, true, "thread handle", file, line);
+        return -EAGAIN;
+    }
     if (M->nstarted == MODEL_THREADS_MAX)
         model_die("too many threads");
-    M->started[M->nstarted].fn = (void *)(uintptr_t)fn;
-    M->started[M->nstarted].arg = arg;
-    M->started[M->nstarted].handle = t;
-    M->started[M->nstarted].tid = 0;
-    t->id = (pthread_t)M->nstarted++;
+    const struct view *known = view_keep(&self()->cur);
+    if (!M->immediate) {
+        prepare(&o, K_START, NULL, 0, 0, file, line);
+        op_post(&o);
+    }
+    unsigned i = M->nstarted++;
+    M->started[i].fn = (void *)(uintptr_t)fn;
+    M->started[i].arg = arg;
+    M->started[i].handle = t;
+    M->started[i].tid = 0;
+    M->started[i].view = known;
+    M->started[i].in_run = !M->immediate;
+    model_payload(t, true, "thread handle", file, line);
+    t->id = (pthread_t)i;
     return 0;
+}
+
+void model_starts_fail(unsigned n)
+{
+    M->failing_starts = n;
 }
 
 void model_started(unsigned i)
 {
-    if (i >= M->nstarted)
+    struct op o;
+    if (i >= MODEL_THREADS_MAX)
         model_die("no such thread was started");
+    if (i >= M->nstarted || M->started[i].in_run) {
+        prepare(&o, K_BEGIN, NULL, 0, 0, last_file(), last_line());
+        o.x = i;
+        op_post(&o);
+    }
     M->started[i].tid = M->self;
     void *(*fn)(void *) = (void *(*)(void *))(uintptr_t)M->started[i].fn;
     fn(M->started[i].arg);

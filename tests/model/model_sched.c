@@ -65,6 +65,7 @@ static void fiber_main(void)
     struct thread *t = self();
     t->fn();
     t = self();
+    model_end_thread();
     mem_scan(t);
     t->finished = true;
     for (;;)
@@ -261,6 +262,16 @@ static void op_exec(struct thread *t, struct op *o, struct opt p, struct event *
         view_join(&t->cur, &M->t[o->x].cur);
         view_join(&t->acq, &t->cur);
         break;
+    case K_START:
+        mem_exec(t, o, p, e);
+        e->n = (int)M->nstarted;
+        break;
+    case K_BEGIN:
+        mem_exec(t, o, p, e);
+        e->n = (int)o->x;
+        view_join(&t->cur, M->started[o->x].view);
+        view_join(&t->acq, &t->cur);
+        break;
     default:
         mem_exec(t, o, p, e);
         break;
@@ -285,6 +296,8 @@ bool thread_enabled(struct thread *t)
     if (t->op.kind == K_RCU_BARRIER && rcu_pending(t->op.x))
         return false;
     if (t->op.kind == K_JOIN && !M->t[t->op.x].finished)
+        return false;
+    if (t->op.kind == K_BEGIN && M->nstarted <= t->op.x)
         return false;
     if (t->op.kind == K_RESUME) {
         struct opt out[MOPT];
@@ -337,7 +350,7 @@ static void thread_reset(struct thread *t, int id)
 {
     t->id = id;
     t->used = t->finished = t->stalled = t->asleep = t->woken = t->online = t->registered = false;
-    t->yielded = t->forced = t->has_op = false;
+    t->yielded = t->forced = t->has_op = t->late = false;
     memset(&t->cur, 0, sizeof t->cur);
     memset(&t->acq, 0, sizeof t->acq);
     memset(&t->rel, 0, sizeof t->rel);
@@ -474,7 +487,7 @@ void execution_run(void)
     M->failed = M->blocked = false;
     M->last_tid = 1;
     M->in_a_row = 0;
-    M->nnames = M->nignore = M->nstarted = 0;
+    M->nnames = M->nignore = M->nstarted = M->failing_starts = 0;
     M->nnext_sleep = 0;
     M->self = 0;
     for (unsigned i = 0; i < MT; i++)

@@ -13,7 +13,7 @@
 
 static const char *const kind_names[] = {"load",   "store",  "rmw",    "cas",   "fence",   "light",      "heavy",
                                          "f_wait", "f_wake", "resume", "relax", "rcu on",  "rcu off",    "retire",
-                                         "rcu barrier", "join"};
+                                         "rcu barrier", "join", "start",  "begin"};
 static const char *const rmw_names[] = {"xchg", "add", "sub", "or", "and"};
 
 static const char *order_name(int order)
@@ -102,6 +102,8 @@ static void print_event(FILE *f, unsigned i)
         fprintf(f, e->mode == M_OK && e->n ? " sleeps" : " differs");
     if (e->kind == K_FWAKE)
         fprintf(f, " wakes %d", e->n);
+    if (e->kind == K_START || e->kind == K_BEGIN)
+        fprintf(f, " thread number %d", e->n);
     print_source(f, e);
     fputc('\n', f);
 }
