@@ -33,7 +33,7 @@ static const char usage[] =
     "  --runs     rounds, 1 to 100 (default 5); in a round every implementation runs once\n"
     "  --json     one JSON object a line: bench, impl, workers, metric, value, unit, min, median, max, spread, runs\n"
     "  --impl     implementations: serial, weir, weir-always (publish always), libgomp, libomp, tbb, go, rayon\n"
-    "             (requests: floor, thread, goroutine, pool, go-pool, weir, weir-elastic, weir-block,\n"
+    "             (requests: floor, floor-io, thread, goroutine, pool, go-pool, weir, weir-elastic, weir-block,\n"
     "             weir-suspend)\n"
     "  --quick    small problem sizes\n"
     "  --workload requests: burst50k, burst50k_io, conc50k_io, steady16k, over_io, over_cpu, scale (default: all)\n"

@@ -149,6 +149,7 @@ static void enter_burst_io(const struct workload *w, struct entrant *list, unsig
     add(list, n, "floor", "requests-c", ROLE_FLOOR, cpus, cpus);
     (void)w;
     add_waiting(list, n);
+    add(list, n, "floor-io", "requests-c", ROLE_POOL, POOL_LARGE, POOL_LARGE); /* what follows can't be faster, but for Go */
     add_pools(list, n, POOL_LARGE, POOL_LARGE);
     add_suspended(list, n, IN_FLIGHT_SMALL);
 }

@@ -36,7 +36,7 @@ struct server {
     void (*stop)(struct server_account *a);
 };
 
-extern const struct server server_floor, server_thread, server_pool, server_weir;
+extern const struct server server_floor, server_floor_io, server_thread, server_pool, server_weir;
 /* Those that this build of weir can't have are NULL; see weir_block.c, weir_elastic.c, weir_suspend.c. */
 extern const struct server *const server_weir_block, *const server_weir_elastic, *const server_weir_suspend;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/requests/threads.c - requests without a runtime: a thread for each, and the floor, as many threads as CPUs that
- * have their requests from the beginning and nothing to wait for.
+ * bench/requests/threads.c - requests without a runtime: a thread for each; the floor, as many threads as CPUs that have
+ * their requests from the beginning and nothing to wait for; and the floor of pools whose threads wait.
  *
  * Threads: as server.h.
  * Invariants: a thread's stack is small and without a guard page, so that neighbours are one mapping to the kernel,
@@ -96,3 +96,29 @@ static uint32_t submit_shares(uint32_t first, uint32_t n, bool *accepted)
 }
 
 const struct server server_floor = {"floor", start, submit_shares, stop};
+
+/* --- the floor of threads that wait in their requests ------------------------------------------------------------ */
+
+static uint32_t share_next; /* atomic: counts the requests of the burst that were taken */
+
+static void *serve_next(void *unused)
+{
+    (void)unused;
+    for (uint32_t i; (i = __atomic_fetch_add(&share_next, 1, __ATOMIC_RELAXED)) < share_count;)
+        serve(all.ledger, share_first + i);
+    return NULL;
+}
+
+static uint32_t submit_to_all(uint32_t first, uint32_t n, bool *accepted)
+{
+    share_first = first;
+    share_count = n;
+    __atomic_store_n(&share_next, 0, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < n; i++)
+        accepted[i] = true;
+    for (uint32_t k = 0; k < all.options.workers; k++)
+        spawn(serve_next, k, true);
+    return n;
+}
+
+const struct server server_floor_io = {"floor-io", start, submit_to_all, stop};

@@ -52,6 +52,9 @@ void os_yield(void);
 /* Zeroed memory aligned to `align` (a power of two, at least 16), or NULL. Freed with os_free, same size. */
 void *os_alloc(size_t size, size_t align) __attribute__((warn_unused_result));
 void os_free(void *p, size_t size);
+/* The same for memory of which most may never be used: its pages come when they are first written. */
+void *os_alloc_sparse(size_t size, size_t align) __attribute__((warn_unused_result));
+void os_free_sparse(void *p, size_t size);
 /*
  * Makes os_alloc()ed memory larger or smaller, zeroed behind `size`, at a new address; large memory is not copied. p may
  * be NULL with size 0. NULL: no memory; the old is unchanged.

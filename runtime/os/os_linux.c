@@ -45,8 +45,10 @@
 /* Blocks of this many bytes are mapped, so that freeing them gives the memory back; AddressSanitizer sees heap only. */
 #ifdef WEIR_ASAN
 #define MAP_MIN SIZE_MAX
+#define SPARSE_MIN SIZE_MAX
 #else
 #define MAP_MIN ((size_t)1 << 20)
+#define SPARSE_MIN ((size_t)1 << 16) /* a choice: below it a mapping costs more than the pages that it saves */
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -259,6 +261,21 @@ void os_free(void *p, size_t size)
 {
     if (!p || size < MAP_MIN)
         free(p);
+    else
+        munmap(p, round_up(size, page_size()));
+}
+
+void *os_alloc_sparse(size_t size, size_t align)
+{
+    if (size < SPARSE_MIN || size >= MAP_MIN)
+        return os_alloc(size, align);
+    return os_fault(OS_FAULT_ALLOC) ? NULL : map(size, align);
+}
+
+void os_free_sparse(void *p, size_t size)
+{
+    if (!p || size < SPARSE_MIN)
+        os_free(p, size);
     else
         munmap(p, round_up(size, page_size()));
 }

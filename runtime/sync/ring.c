@@ -394,7 +394,7 @@ int ring_init(struct ring *r, uint32_t capacity)
     r->order = (uint32_t)__builtin_ctzll(slots);
     r->capacity = capacity;
     r->chain = slots <= CHAINED_SLOTS_MAX ? RING_CHAIN : 1;
-    r->slots = os_alloc(bytes_of(r), LINE_PAIR); /* all zero: free, lap 0 */
+    r->slots = os_alloc_sparse(bytes_of(r), LINE_PAIR); /* all zero: free, lap 0. Most inboxes are never used */
     if (r->slots == NULL)
         return -ENOMEM;
     /* relaxed: not shared yet */
@@ -407,6 +407,6 @@ int ring_init(struct ring *r, uint32_t capacity)
 
 void ring_destroy(struct ring *r)
 {
-    os_free(r->slots, bytes_of(r));
+    os_free_sparse(r->slots, bytes_of(r));
     r->slots = NULL;
 }

@@ -163,6 +163,16 @@ void model_free(void *p)
     alloc_put(p, "(client)", 0);
 }
 
+void *os_alloc_sparse(size_t size, size_t align)
+{
+    return os_alloc(size, align);
+}
+
+void os_free_sparse(void *p, size_t size)
+{
+    os_free(p, size);
+}
+
 void *os_alloc(size_t size, size_t align)
 {
     return alloc_get(size, align);

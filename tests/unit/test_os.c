@@ -115,6 +115,21 @@ Test(os, memory_is_zeroed_and_aligned_at_every_size)
             }
 }
 
+Test(os, sparse_memory_is_zeroed_and_aligned_at_every_size)
+{
+    static const size_t sizes[] = {64, 4096, (1 << 16) - 64, 1 << 16, (1 << 18) + 64, 1 << 20, 3 << 20};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int again = 0; again < 3; again++) {
+            unsigned char *p = os_alloc_sparse(sizes[s], 128);
+            cr_assert_not_null(p);
+            cr_assert_eq((uintptr_t)p % 128, 0);
+            cr_assert(is_zero(p, sizes[s]));
+            memset(p, 0xa5, sizes[s]);
+            os_free_sparse(p, sizes[s]);
+        }
+    os_free_sparse(NULL, 1 << 18);
+}
+
 Test(os, impossible_sizes_give_null)
 {
     volatile size_t huge = SIZE_MAX - 20; /* volatile: the compiler must not warn about the call */
@@ -146,6 +161,18 @@ static size_t resident_pages(void)
 #else
 #define MEMORY_TEST_DISABLED false
 #endif
+
+Test(os, sparse_memory_comes_when_it_is_written, .disabled = MEMORY_TEST_DISABLED)
+{
+    enum { BLOCKS = 64, BYTES = 1 << 18 };
+    void *p[BLOCKS];
+    size_t before = resident_pages();
+    for (size_t i = 0; i < BLOCKS; i++)
+        cr_assert_not_null(p[i] = os_alloc_sparse(BYTES, 128));
+    cr_assert_lt(resident_pages() - before, BLOCKS * (size_t)BYTES / 4096 / 4, "16 MiB were asked for, none was written");
+    for (size_t i = 0; i < BLOCKS; i++)
+        os_free_sparse(p[i], BYTES);
+}
 
 Test(os, freeing_large_blocks_gives_memory_back, .disabled = MEMORY_TEST_DISABLED)
 {

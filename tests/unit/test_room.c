@@ -13,6 +13,7 @@
 #include "sched/room.h"
 
 #define CAPACITY 64u
+#define SHORT 8u
 #define SOON_NS UINT64_C(1000000)
 
 static struct ring ring;
@@ -213,8 +214,8 @@ Test(room, deadline_ends_patience_and_eagerness)
 Test(room, patient_submitter_of_a_short_queue_is_woken_by_one_free_slot)
 {
     struct room_wait w;
-    ring.capacity = CAPACITY - 1;
-    take(2);
+    ring.capacity = SHORT;
+    take(CAPACITY - SHORT);
     room_begin(&w, &room, OS_FOREVER);
     room_prepare(&w);
     take(1);
