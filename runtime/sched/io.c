@@ -353,6 +353,13 @@ static weir_task *take_own(struct worker *w)
     return taken.first != NULL ? push_all_but_first(w, taken.first) : NULL;
 }
 
+bool io_looks_by_call(const struct runtime *rt)
+{
+    const struct poller *p = io_poller(&rt->io);
+    /* relaxed: a hint */
+    return p != NULL && p->kind->name == WEIR_IO_EPOLL && atom_load(&rt->io.pending, memory_order_relaxed) != 0;
+}
+
 static NOINLINE weir_task *take(struct worker *w)
 {
     if (has_own_only(w))

@@ -115,6 +115,8 @@ weir_task *io_take(struct worker *w);
 weir_task *worker_take_outside(struct worker *w);
 /* Whether there is something to take, as far as that can be told for free. */
 bool io_has_news(const struct runtime *rt);
+/* Whether operations are in flight of which only a call can tell (epoll), as far as that can be told for free. */
+bool io_looks_by_call(const struct runtime *rt);
 /* Whether tasks are ready that nobody has taken. After a full fence. */
 static inline bool io_tasks_wait(const struct io *io)
 {

@@ -72,8 +72,11 @@ static weir_task *spin(struct worker *w)
     if (t != NULL || runtime_is_crowded(w->rt))
         return t;
     uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
-    while (t == NULL && runtime_phase(w->rt) == PHASE_RUNNING && os_now() < deadline)
+    while (t == NULL && runtime_phase(w->rt) == PHASE_RUNNING && os_now() < deadline) {
         t = look(w, LOOKS, true);
+        if (t == NULL && io_looks_by_call(w->rt)) /* who is to be heard of may need this very processor */
+            os_yield();
+    }
     return t;
 }
 
