@@ -39,6 +39,9 @@ struct runtime;
 /* A seat's thread, as far as who joins it is concerned. */
 enum thread_state { THREAD_NONE, THREAD_STARTING, THREAD_JOINABLE };
 
+/* Whether a task runs inside a push to the full deque, and has needed the deque's reserve: see push.c. */
+enum within { WITHIN_NONE, WITHIN_PUSH, WITHIN_RESERVE };
+
 struct worker {
     struct deque dq; /* first: a weir_worker is the private end of its deque */
     struct parking park;
@@ -48,6 +51,9 @@ struct worker {
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
     uint32_t short_loops;    /* loops run as a plain call: now and then one is timed (range.c) */
+    enum within within_push;
+    uint64_t reserve_base;   /* logical bottom when the deque's reserve was opened */
+    uint32_t full_pushes;    /* to a full deque until it looks for room again: see push.c */
     uint32_t looks;          /* at outside work, since timers are in use */
     bool inbox_first;        /* the last look at outside work began with the inbox */
     bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
@@ -164,6 +170,9 @@ void worker_set_self(struct worker *w);
 void *worker_main(void *worker);
 void worker_run_above(struct worker *w, uint64_t base);
 void worker_run_chain(struct worker *w, weir_task *t);
+/* loop.c: runs the newest task of a deque that is full and stays so, if thieves have left it. Unless it is a fork, and
+ * there is room in the reserve. */
+void worker_run_newest(struct worker *w);
 /* loop.c: runs a task that was stolen for a wait, with all that descends from it visible as such to leapfroggers. */
 void worker_run_stolen(struct worker *w, weir_task *t);
 
