@@ -60,6 +60,7 @@ struct worker {
     bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
     uint64_t taken_base;     /* logical bottom before they were pushed */
     uint64_t last_take;      /* ticks: when it last took from an injector or the inbox */
+    bool more;               /* its last take was a full one: the next need not wait */
     uint32_t trickle;        /* small takes in a row, each soon after the last: see intake.c */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
