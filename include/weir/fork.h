@@ -32,10 +32,12 @@ typedef struct weir_deque_end {
     /* owner writes; a starving thief reads */
     weir_atomic_u64 bottom; /* position of the next free slot, with WEIR_TASK_FORKED added */
     char pad0[WEIR_LINE_PAIR - sizeof(weir_atomic_u64)];
-    /* owner reads at each fork and join; owner and thieves write, rarely */
+    /* owner reads at each join, thieves at each steal; owner and thieves write, rarely */
     weir_atomic_u64 split;   /* thieves may take below this position; a mark above bit 48 sends the owner's pop slow */
+    char pad1[WEIR_LINE_PAIR - sizeof(weir_atomic_u64)];
+    /* owner reads at each push; thieves when they are hungry, to poison it; the owner writes when it is, or is full */
     weir_atomic_slotp limit; /* a push at or above this position goes slow; NULL: always (poisoned) */
-    char pad1[WEIR_LINE_PAIR - sizeof(weir_atomic_u64) - sizeof(weir_atomic_slotp)];
+    char pad2[WEIR_LINE_PAIR - sizeof(weir_atomic_slotp)];
 } weir_deque_end;
 
 /* The part of a worker that the inlined paths need; the rest is private to the library. */
@@ -127,8 +129,8 @@ WEIR_INLINE void weir_push(weir_worker *w, weir_task *t)
 
 /*
  * Forks a task that lives in the caller's frame: another worker may take it until the caller joins it.
- * t->run is set by the caller; nothing else need be. `then` is ignored. Never fails: when the deque can't grow, the
- * task runs at once.
+ * t->run is set by the caller; nothing else need be. `then` is ignored. Never fails: when the deque is full
+ * (weir_spawn), the task runs at once.
  */
 WEIR_INLINE void weir_fork(weir_worker *w, weir_task *t)
 {
@@ -179,7 +181,8 @@ WEIR_INLINE int weir_join(weir_worker *w, weir_task *t)
 
 /*
  * Makes a ready task runnable: it is pushed on the worker's own deque, from where thieves may take it. Never blocks
- * and never fails: when the deque can't grow, the task runs at once instead.
+ * and never fails: when as many tasks wait there as may (weir_config's deque_limit), or there is no memory for more, the
+ * task runs at once, inside this call: hold no lock here that it takes.
  */
 WEIR_INLINE void weir_spawn(weir_worker *w, weir_task *t)
 {

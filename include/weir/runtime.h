@@ -55,9 +55,10 @@ typedef struct weir_config {
                                 WEIR_CAPACITY_MAX. Default 1024. WEIR_QUEUE_CAPACITY */
     uint32_t deque_capacity; /* first slots of each deque, rounded up to a power of two, 2 to WEIR_CAPACITY_MAX.
                                 Default 1024. WEIR_DEQUE_CAPACITY */
-    uint32_t deque_limit;    /* slots that a deque may grow to, rounded up to a power of two, at least deque_capacity, at most
-                                2^26. A task spawned or forked beyond them runs at once, inside the spawn. Default 2^26:
-                                as good as never. WEIR_DEQUE_LIMIT */
+    uint32_t deque_limit;    /* tasks that may wait in a deque, rounded up to a power of two, at least deque_capacity, at most
+                                2^26; 0: 65,536, or deque_capacity if that is more. A task spawned beyond them runs at
+                                once, inside the spawn; a forked one beyond them and 256 (or half of them, if that is
+                                less) more. Default 0. WEIR_DEQUE_LIMIT */
     size_t stack_size;       /* bytes of stack per worker, at least 64 KiB; pages are used on demand. Default 8 MiB.
                                 WEIR_STACK_SIZE */
     uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000; with more workers than

@@ -16,6 +16,7 @@
 
 #define DEFAULT_QUEUE_CAPACITY 1024u
 #define DEFAULT_DEQUE_CAPACITY 1024u
+#define DEFAULT_DEQUE_LIMIT (1u << 16) /* bench `flat`, docs/decisions/0009: longer deques are no faster */
 #define DEFAULT_STACK_SIZE (8u << 20)
 #define DEFAULT_SPIN_US 50u /* about twice a futex wake-up: bench `wake`, docs/decisions/0004 */
 #define DEFAULT_GUESTS 4u
@@ -84,7 +85,7 @@ int weir_config_init(weir_config *c)
     uint64_t retire = DEFAULT_RETIRE_AFTER_MS;
     uint64_t queue = DEFAULT_QUEUE_CAPACITY;
     uint64_t deque = DEFAULT_DEQUE_CAPACITY;
-    uint64_t limit = WEIR_DEQUE_LIMIT_MAX;
+    uint64_t limit = 0;
     uint64_t stack = DEFAULT_STACK_SIZE;
     uint64_t spin = DEFAULT_SPIN_US;
     uint64_t pin = 0;
@@ -138,6 +139,12 @@ int weir_config_init(weir_config *c)
     return 0;
 }
 
+static uint32_t limit_of(const weir_config *c)
+{
+    uint32_t least = c->deque_capacity > DEFAULT_DEQUE_LIMIT ? c->deque_capacity : DEFAULT_DEQUE_LIMIT;
+    return c->deque_limit != 0 ? c->deque_limit : least;
+}
+
 int config_check(const weir_config *in, weir_config *out)
 {
     bad_field = NULL;
@@ -159,7 +166,7 @@ int config_check(const weir_config *in, weir_config *out)
         return config_refuse("queue_capacity");
     if (in->deque_capacity < 2 || in->deque_capacity > WEIR_CAPACITY_MAX)
         return config_refuse("deque_capacity");
-    if (in->deque_limit < in->deque_capacity || in->deque_limit > WEIR_DEQUE_LIMIT_MAX)
+    if (limit_of(in) < in->deque_capacity || in->deque_limit > WEIR_DEQUE_LIMIT_MAX)
         return config_refuse("deque_limit");
     if (in->stack_size < STACK_SIZE_MIN || in->stack_size > STACK_SIZE_MAX)
         return config_refuse("stack_size");
@@ -185,6 +192,6 @@ int config_check(const weir_config *in, weir_config *out)
     if (out->spare_workers > WEIR_WORKERS_MAX - out->max_workers)
         out->spare_workers = WEIR_WORKERS_MAX - out->max_workers;
     out->deque_capacity = (uint32_t)pow2_ceil(in->deque_capacity);
-    out->deque_limit = (uint32_t)pow2_ceil(in->deque_limit);
+    out->deque_limit = (uint32_t)pow2_ceil(limit_of(in));
     return 0;
 }

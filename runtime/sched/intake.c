@@ -12,7 +12,9 @@
 #include "obs/probes.h"
 #include "sched/worker.h"
 
-#define GATHER_NS UINT64_C(1000) /* bench `submit`: a submitter's single tasks that come together in that time are worth it */
+#define GATHER_NS UINT64_C(4000) /* bench `submit`: a submitter's single tasks that come together
+                                    in that time are worth it; docs/decisions/0011 */
+#define SOON_NS UINT64_C(2000) /* a choice: between two takes of a trickle, at most */
 #define GATHER_TASKS 4u /* a choice: fewer in one take are a trickle */
 #define GATHER_CAPACITY 256u /* a choice: a shorter queue may fill up meanwhile, and then its submitter sleeps */
 #define TRICKLE 32u     /* a choice: takes of a trickle before the worker tries whether waiting brings more */
@@ -25,22 +27,31 @@
  * each task costs several transfers of it. So when many takes in a row brought next to nothing, though they came at
  * once, the worker leaves the queue alone for a moment and looks whether tasks have come together meanwhile. If so it goes on
  * like this; otherwise (an exchange of single requests and answers) it is prompt again for the next TRICKLE takes.
+ * Returns whether the queue was to be left alone.
  */
-static void gather(struct worker *w)
+static bool gather(struct worker *w)
 {
-    if (LIKELY(w->trickle < TRICKLE) || w->rt->config.queue_capacity < GATHER_CAPACITY || runtime_is_crowded(w->rt))
-        return;
+    bool more = w->more;
+    w->more = false;
+    if (LIKELY(w->trickle < TRICKLE) || more || w->rt->config.queue_capacity < GATHER_CAPACITY ||
+        runtime_is_crowded(w->rt))
+        return false;
     while (os_ticks_to_ns(os_ticks() - w->last_take) < GATHER_NS)
         os_relax();
+    return true;
 }
 
-static inline void note_take(struct worker *w, uint64_t now, uint32_t n)
+static inline void note_take(struct worker *w, uint64_t now, uint32_t n, bool gathered)
 {
-    bool soon = os_ticks_to_ns(now - w->last_take) < 2 * GATHER_NS;
-    bool gathered = w->trickle >= TRICKLE;
-    if (n < GATHER_TASKS)
-        w->trickle = soon && !gathered ? w->trickle + 1 : 0;
-    w->last_take = n < RING_CHAIN ? now : 0; /* after a full take there is more */
+    bool soon = os_ticks_to_ns(now - w->last_take) < SOON_NS;
+    if (n < GATHER_TASKS) {
+        if (gathered || !soon)
+            w->trickle = 0;
+        else if (w->trickle < TRICKLE)
+            w->trickle++;
+    }
+    w->last_take = now;
+    w->more = n >= RING_CHAIN;
 }
 
 /* --- taking --------------------------------------------------------------------------------------------------- */
@@ -144,13 +155,13 @@ static weir_task *take_shared(struct worker *w)
     uint64_t stamp;
     weir_lane lane;
     uint32_t most = batch_size(w);
-    gather(w);
+    bool gathered = gather(w);
     for (uint32_t i = 0; i < rt->intakes; i++) {
         struct injector *q = &rt->injectors[(w->domain + i) % rt->intakes];
         uint32_t n = injector_take(q, batch, most, rt->count, &stamp, &lane);
         if (n == 0)
             continue;
-        note_take(w, note_queue_time(w, stamp), n);
+        note_take(w, note_queue_time(w, stamp), n, gathered);
         admission_taken(w, &rt->admission, batch, n);
         atom_count(&w->counters.injected, n);
         PROBE3(inject, w->id, batch[0], n);

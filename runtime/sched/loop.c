@@ -139,6 +139,47 @@ void worker_run_chain(struct worker *w, weir_task *t)
         t = run_one(w, t);
 }
 
+static inline void run_newest(struct worker *w)
+{
+    weir_task *t = deque_pop(&w->dq);
+    if (UNLIKELY(deque_is_full(&w->dq)))
+        deque_rewind(&w->dq); /* the last slot was public: the deque is empty now, at the end of its buffer */
+    while (t != NULL)
+        t = run_one(w, t);
+}
+
+/* Whether the newest task need not run now: a fork, for which there is the reserve. */
+static NOINLINE bool open_reserve(struct worker *w)
+{
+    if (!deque_open_reserve(&w->dq))
+        return false;
+    if (w->within_push == WITHIN_PUSH) {
+        w->within_push = WITHIN_RESERVE;
+        w->reserve_base = deque_position(&w->dq) - 1;
+    }
+    return true;
+}
+
+static NOINLINE void run_newest_within(struct worker *w)
+{
+    run_newest(w);
+}
+
+void worker_run_newest(struct worker *w)
+{
+    if (UNLIKELY(deque_newest_is_forked(&w->dq)) && open_reserve(w))
+        return;
+    if (UNLIKELY(w->within_push != WITHIN_NONE)) {
+        run_newest_within(w);
+        return;
+    }
+    w->within_push = WITHIN_PUSH;
+    run_newest(w);
+    if (UNLIKELY(w->within_push == WITHIN_RESERVE))
+        worker_run_above(w, w->reserve_base); /* what it has left there, and the end of it */
+    w->within_push = WITHIN_NONE;
+}
+
 void worker_run_above(struct worker *w, uint64_t base)
 {
     weir_task *t;
@@ -146,6 +187,8 @@ void worker_run_above(struct worker *w, uint64_t base)
         do
             t = run_one(w, t);
         while (t != NULL);
+    if (UNLIKELY(w->dq.reserve_is_open))
+        deque_close_reserve(&w->dq);
 }
 
 /* A task has been taken from elsewhere: what is on the deque, if anything, has nothing to do with it. */
@@ -182,6 +225,9 @@ static weir_task *next_task(struct worker *w, bool *fresh)
     if (t != NULL)
         return t;
     *fresh = true;
+    w->full_pushes = 0; /* it may get a shorter buffer before it is full again */
+    if (UNLIKELY(w->dq.reserve_is_open))
+        deque_close_reserve(&w->dq);
     if (may_step_down(w)) {
         enum elastic_rest rest = elastic_step_down(w);
         if (rest != REST_AGAIN)

@@ -2,10 +2,15 @@
  *
  * push.c - the slow half of weir_push(): the buffer is full, or somebody is hungry.
  *
+ * A full deque that is at its limit is not far from the fast path: the newest task runs inside the push, in its turn
+ * with whatever it returns. That task's own forks have the deque's reserve.
+ *
  * Threads: the worker.
  * Invariants: P2 of idle.h: the limit is left clear only if no sleeper was seen after the fence that follows clearing it.
  */
 #include "sched/worker.h"
+
+#define LOOK_INTERVAL 64u /* pushes to a full deque between two looks for room: a choice */
 
 /* Looks for sleepers behind a full fence; true: somebody sleeps, so later pushes must look again. */
 static bool notify(struct worker *w)
@@ -27,31 +32,43 @@ static bool notify(struct worker *w)
     return hungry;
 }
 
-/* Up to the limit that the user set; beyond it only where running tasks at once would use up the stack. */
-static bool make_room(struct worker *w)
+/* Whether a push to a full deque looks for room now: rarely, as that reads what thieves write, but whenever they are
+ * hungry. */
+static inline bool is_time_to_look(struct worker *w)
 {
-    bool deep = worker_stack_is_low(w);
-    return deque_relocate(&w->dq, deep ? DEQUE_CAPACITY_MAX : w->rt->config.deque_limit);
+    if (LIKELY(w->full_pushes != 0) && LIKELY(!deque_is_poisoned(&w->dq)) && LIKELY(!worker_stack_is_low(w))) {
+        w->full_pushes--;
+        return false;
+    }
+    return true;
 }
 
-/* No slot to be had: the newest task runs here and now, unless thieves were faster and room has come that way. */
-static COLD void run_instead(struct worker *w)
+/* Up to the limit that the user set; beyond it only where running tasks at once would use up the stack. */
+static NOINLINE bool make_room(struct worker *w)
 {
-    weir_task *t = deque_pop(&w->dq);
-    if (deque_is_full(&w->dq))
-        deque_rewind(&w->dq); /* the last slot was public: the deque is empty now, at the end of its buffer */
-    worker_run_chain(w, t);
+    bool deep = worker_stack_is_low(w);
+    bool made = deque_relocate(&w->dq, deep ? DEQUE_CAPACITY_MAX : w->rt->config.deque_limit);
+    w->full_pushes = made ? 0 : LOOK_INTERVAL;
+    return made;
+}
+
+/* Somebody wants work. */
+static NOINLINE void feed_the_hungry(struct worker *w)
+{
+    deque_publish(&w->dq);
+    deque_clear_poison(&w->dq);
+    if (notify(w))
+        deque_poison(&w->dq);
 }
 
 void weir_push_slow(weir_worker *public)
 {
     struct worker *w = worker_of(public); /* the task is on its deque already */
-    if (deque_is_full(&w->dq) && !make_room(w))
-        run_instead(w);
-    if (!deque_is_poisoned(&w->dq))
-        return;
-    deque_publish(&w->dq);
-    deque_clear_poison(&w->dq);
-    if (notify(w))
-        deque_poison(&w->dq);
+    bool full = deque_is_full(&w->dq);
+    if (LIKELY(full) && UNLIKELY(is_time_to_look(w)))
+        full = !make_room(w);
+    if (UNLIKELY(deque_is_poisoned(&w->dq)))
+        feed_the_hungry(w);
+    if (LIKELY(full))
+        worker_run_newest(w);
 }

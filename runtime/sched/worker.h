@@ -39,6 +39,9 @@ struct runtime;
 /* A seat's thread, as far as who joins it is concerned. */
 enum thread_state { THREAD_NONE, THREAD_STARTING, THREAD_JOINABLE };
 
+/* Whether a task runs inside a push to the full deque, and has needed the deque's reserve: see push.c. */
+enum within { WITHIN_NONE, WITHIN_PUSH, WITHIN_RESERVE };
+
 struct worker {
     struct deque dq; /* first: a weir_worker is the private end of its deque */
     struct parking park;
@@ -48,12 +51,16 @@ struct worker {
     uint32_t id;
     uint32_t ticks;          /* tasks since the injector was last looked at */
     uint32_t short_loops;    /* loops run as a plain call: now and then one is timed (range.c) */
+    enum within within_push;
+    uint64_t reserve_base;   /* logical bottom when the deque's reserve was opened */
+    uint32_t full_pushes;    /* to a full deque until it looks for room again: see push.c */
     uint32_t looks;          /* at outside work, since timers are in use */
     bool inbox_first;        /* the last look at outside work began with the inbox */
     bool oldest_first;       /* the last look ahead of own work began with the oldest task of the deque */
     bool has_taken;          /* tasks from outside may lie on the deque, above taken_base */
     uint64_t taken_base;     /* logical bottom before they were pushed */
     uint64_t last_take;      /* ticks: when it last took from an injector or the inbox */
+    bool more;               /* its last take was a full one: the next need not wait */
     uint32_t trickle;        /* small takes in a row, each soon after the last: see intake.c */
     struct rng rng;
     uintptr_t stack_reserve; /* below this address a wait no longer takes on tasks */
@@ -164,6 +171,9 @@ void worker_set_self(struct worker *w);
 void *worker_main(void *worker);
 void worker_run_above(struct worker *w, uint64_t base);
 void worker_run_chain(struct worker *w, weir_task *t);
+/* loop.c: runs the newest task of a deque that is full and stays so, if thieves have left it. Unless it is a fork, and
+ * there is room in the reserve. */
+void worker_run_newest(struct worker *w);
 /* loop.c: runs a task that was stolen for a wait, with all that descends from it visible as such to leapfroggers. */
 void worker_run_stolen(struct worker *w, weir_task *t);
 

@@ -63,14 +63,20 @@ static uint64_t half_way(uint64_t from, uint64_t to)
     return from + ((to - from) / STEP + 1) / 2 * STEP;
 }
 
+static uint32_t reserve_of(uint32_t capacity)
+{
+    return capacity / 2 < DEQUE_RESERVE ? capacity / 2 : DEQUE_RESERVE;
+}
+
 static struct deque_buffer *buffer_new(uint32_t capacity)
 {
     /* One slot more than is used: a thief whose top stands at the end of a buffer that was left since may read there. */
-    size_t bytes = sizeof(struct deque_buffer) + ((size_t)capacity + 1) * sizeof(weir_slot);
+    size_t slots = (size_t)capacity + reserve_of(capacity) + 1;
+    size_t bytes = sizeof(struct deque_buffer) + slots * sizeof(weir_slot);
     struct deque_buffer *buffer = os_alloc(bytes, CACHE_LINE);
     if (buffer == NULL)
         return NULL;
-    if ((position(buffer->slots) + ((uint64_t)capacity + 1) * STEP) >> MARK_SHIFT != 0) {
+    if ((position(buffer->slots) + slots * STEP) >> MARK_SHIFT != 0) {
         os_free(buffer, bytes);
         return NULL;
     }
@@ -159,26 +165,9 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
     }
 }
 
-weir_task *deque_pop(struct deque *d)
-{
-    weir_slot *b = deque_bottom(d) - 1;
-    set_bottom(d, b); /* [DQ3] */
-    /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
-    atom_light();
-    /* relaxed: at or above an unmarked split the slot is the owner's alone. */
-    if (LIKELY(position(b) >= atom_load(&d->end.split, memory_order_relaxed)))
-        return own_task(b);
-    return pop_slow(d, b);
-}
-
 weir_task *deque_pop_lowered(struct deque *d)
 {
     return pop_slow(d, deque_bottom(d));
-}
-
-bool deque_is_full(const struct deque *d)
-{
-    return deque_bottom(d) > d->last;
 }
 
 uint64_t deque_room(const struct deque *d)
@@ -219,6 +208,36 @@ void deque_clear_poison(struct deque *d)
         atom_store(&d->end.limit, d->last, memory_order_relaxed);
 }
 
+static weir_slot *last_before_reserve(const struct deque *d)
+{
+    return d->buffer->slots + d->buffer->capacity - 1;
+}
+
+static void set_last(struct deque *d, weir_slot *last, bool in_reserve)
+{
+    weir_slot *old = d->last;
+    d->last = last;
+    d->reserve_is_open = in_reserve;
+    /* relaxed, both: as deque_clear_poison(), but of a deque that is not poisoned. Weak: whatever slot stands there, the
+     * push to it looks at `last`. */
+    atom_cas_weak(&d->end.limit, &old, last, memory_order_relaxed, memory_order_relaxed);
+}
+
+bool deque_open_reserve(struct deque *d)
+{
+    if (d->reserve_is_open)
+        return false;
+    set_last(d, last_before_reserve(d) + reserve_of(d->buffer->capacity), true);
+    return true;
+}
+
+void deque_close_reserve(struct deque *d)
+{
+    weir_slot *last = last_before_reserve(d);
+    if (d->reserve_is_open && deque_bottom(d) <= last) /* else it would seem full */
+        set_last(d, last, false);
+}
+
 /* Forked tasks know their place, as the bottom above them (see weir_unfork()): tells those that have moved. */
 static void retell_slots(weir_slot *slots, uint64_t live)
 {
@@ -243,7 +262,8 @@ static uint32_t fitting_capacity(const struct deque *d, uint64_t live, uint32_t 
 static void adopt(struct deque *d, struct deque_buffer *buffer, uint64_t live)
 {
     d->buffer = buffer;
-    d->last = buffer->slots + buffer->capacity - 1;
+    d->last = last_before_reserve(d);
+    d->reserve_is_open = false;
     set_bottom(d, buffer->slots + live);
 }
 
@@ -295,6 +315,7 @@ void deque_rewind(struct deque *d)
     atom_store(&d->top, first, memory_order_relaxed);
     set_bottom(d, d->buffer->slots);
     atom_store(&d->end.split, first, memory_order_release); /* [DQ6] as in deque_relocate() */
+    deque_close_reserve(d);
 }
 
 void deque_shrink(struct deque *d)
@@ -355,11 +376,6 @@ void deque_poison(struct deque *d)
     /* relaxed: a hint; where it must not be missed (idle.c) fences stand around it. Read first: keep the line shared. */
     if (atom_load(&d->end.limit, memory_order_relaxed) != NULL)
         atom_store(&d->end.limit, NULL, memory_order_relaxed);
-}
-
-bool deque_is_poisoned(const struct deque *d)
-{
-    return atom_load(&d->end.limit, memory_order_relaxed) == NULL; /* relaxed: a hint, see deque_poison() */
 }
 
 bool deque_has_public(struct deque *d)

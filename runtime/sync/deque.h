@@ -14,6 +14,8 @@
  *  I4  A slot address never returns into `top` while a thief that read it is online: a deque that reaches the end of its
  *      buffer moves into another one, and the old one is retired through RCU. So the CAS on top knows no ABA.
  *  I5  A mark in split (revoker + 1 in the top 16 bits) is larger than every position: the owner's pop goes slow.
+ *  I6  A push at `last` goes slow, so bottom is never more than one slot behind it. `last` is the last slot before the
+ *      reserve or the last one of it; it goes back only while bottom is not in the reserve.
  *
  * Source: Le, Pop, Cohen, Zappa Nardelli (PPoPP 2013) for the public end; DESIGN section 4 for the private end. The
  * argument for each fence is in docs/deque.md.
@@ -27,12 +29,13 @@
 #include "base/compiler.h"
 #include "os/rcu.h"
 
+#define DEQUE_RESERVE 256u /* slots, at most: more than the forks of one task that wait at once, as a rule */
 #define DEQUE_CAPACITY_MAX (1u << 26) /* slots: 512 MiB of queue, where a flood runs at once instead */
 
 struct deque_buffer {
     struct rcu_node rcu;
     size_t bytes;     /* of the whole block */
-    uint32_t capacity;
+    uint32_t capacity; /* slots before the reserve */
     weir_slot slots[];
 };
 
@@ -45,9 +48,10 @@ struct deque {
     char pad1[LINE_PAIR - sizeof(weir_atomic_u64)];
     /* owner only */
     struct deque_buffer *buffer;
-    weir_slot *last;                 /* last slot of the buffer: a push there moves the deque */
+    weir_slot *last;                 /* a push there goes slow: the last slot before the reserve, or of it */
     uint64_t origin;                 /* logical position of slots[0]; grows with every move */
     uint32_t first_capacity;
+    bool reserve_is_open;            /* `last` is the last slot of the reserve */
     bool always_public;              /* plain Chase-Lev: every push publishes */
 };
 
@@ -65,14 +69,14 @@ int deque_init(struct deque *d, uint32_t capacity, bool always_public) MUST_USE;
 /* Owner's thread or after its end; no thief is online on it any more. */
 void deque_destroy(struct deque *d);
 
-/* Owner: takes the newest task, or NULL. */
-weir_task *deque_pop(struct deque *d) MUST_USE;
-/* Owner: the rest of a pop whose decrement of bottom weir_unfork() has made. */
+/* Owner: the rest of a pop that has lowered bottom, as weir_unfork() does, below the private part. */
 weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
-/* Owner, after a push: true if the push filled the last slot, so that deque_relocate() must make room. */
-bool deque_is_full(const struct deque *d);
 /* Owner: how many pushes there is room for before one fills the last slot. */
 uint64_t deque_room(const struct deque *d);
+/* Owner: lets pushes go on behind the capacity, in the buffer's reserve. False: they do already. */
+bool deque_open_reserve(struct deque *d);
+/* Owner: the end of that, unless bottom is in the reserve: then later, at the latest with the next move. */
+void deque_close_reserve(struct deque *d);
 /*
  * Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, or it would
  * need more than `most` slots; unchanged.
@@ -94,6 +98,38 @@ static inline weir_slot *deque_bottom(const struct deque *d)
     return (weir_slot *)(uintptr_t)(atom_load(&d->end.bottom, memory_order_relaxed) - WEIR_TASK_FORKED);
 }
 
+/* Owner, after a push: true if the push filled the last slot, so that deque_relocate() must make room. */
+static inline bool deque_is_full(const struct deque *d)
+{
+    return deque_bottom(d) > d->last;
+}
+
+/* Owner: whether somebody has poisoned it. */
+static inline bool deque_is_poisoned(const struct deque *d)
+{
+    return atom_load(&d->end.limit, memory_order_relaxed) == NULL; /* relaxed: a hint, see deque_poison() */
+}
+
+/* Owner, after a push: whether it was a fork. */
+static inline bool deque_newest_is_forked(const struct deque *d)
+{
+    return (atom_load(deque_bottom(d) - 1, memory_order_relaxed) & WEIR_SLOT_FORKED) != 0; /* relaxed: own word */
+}
+
+/* Owner: takes the newest task, or NULL. */
+static inline MUST_USE weir_task *deque_pop(struct deque *d)
+{
+    weir_slot *b = deque_bottom(d) - 1;
+    /* [DQ3] release: a thief that reads this bottom sees what was done before; pairs with deque_force(). */
+    atom_store(&d->end.bottom, (uint64_t)(uintptr_t)b | WEIR_TASK_FORKED, memory_order_release);
+    /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
+    atom_light();
+    /* relaxed: at or above an unmarked split the slot is the owner's alone; which wrote it, too. */
+    if (LIKELY((uint64_t)(uintptr_t)b >= atom_load(&d->end.split, memory_order_relaxed)))
+        return (weir_task *)(atom_load(b, memory_order_relaxed) & ~(uintptr_t)WEIR_SLOT_FORKED);
+    return deque_pop_lowered(d);
+}
+
 /* Owner: logical bottom; grows and shrinks with push and pop, comparable across moves. */
 static inline uint64_t deque_position(const struct deque *d)
 {
@@ -107,7 +143,6 @@ enum force_result deque_force(struct deque *d, uint32_t id);
 /* Thief: makes the owner's next push go slow, where it publishes and looks for sleepers. */
 void deque_poison(struct deque *d);
 /* Owner: whether somebody has poisoned it. */
-bool deque_is_poisoned(const struct deque *d);
 /* Any: whether something public is there. */
 bool deque_has_public(struct deque *d);
 /* Any: whether anything is there, private part included (reads the owner's line: for starving thieves only). */

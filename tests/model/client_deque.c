@@ -4,7 +4,7 @@
  *
  * What the threads do is written as a script of letters:
  *   owner: P push, O pop, F fork, J join the newest fork, N poison, C clear the poison
- *          K serve a key from here on (worker_serve)
+ *          K serve a key from here on (worker_serve), E open the reserve, X close it
  *   thief: S steal, R force (revoke) and then steal, N poison, G steal under that key, H force and then steal
  *          under it, Q go offline and come back
  *
@@ -79,6 +79,10 @@ static const struct script scripts[] = {
     /* 33 */ {"PP", {"RSSS"}, 2, false, 0},
     /* 34 */ {"PPP", {"RSRQRSS"}, 2, false, 2},
     /* 35 */ {"PPP", {"RSR", "RS"}, 2, false, 2},
+    /* 36 */ {"PEPPXPO", {"NS"}, 2, false, 2},
+    /* 37 */ {"PEFPJXPO", {"R", "S"}, 2, false, 2},
+    /* 38 */ {"PEPPPXP", {"RSS"}, 2, false, 2},
+    /* 39 */ {"EX", {"N"}, 2, false, 2},
 };
 
 static const struct script *script(void)
@@ -181,6 +185,12 @@ static void owner(void)
             first_served = pushed;
             atom_store(&serving, &serving, memory_order_release); /* as worker_serve() does */
             break;
+        case 'E':
+            (void)deque_open_reserve(&d);
+            break;
+        case 'X':
+            deque_close_reserve(&d);
+            break;
         case 'C':
             deque_clear_poison(&d);
             break;
@@ -264,6 +274,13 @@ static void check(void)
     deque_destroy(&d);
 }
 
+/* Nothing that the owner did has cleared the thief's poison. */
+static void check_poison(void)
+{
+    MODEL_ASSERT(deque_is_poisoned(&d));
+    check();
+}
+
 #define ONE(client, number) {.name = client, .tag = number, .setup = setup, .thread = {owner, thief0}, .check = check, \
                              .spurious_cas = 1}
 #define TWO(client, number) \
@@ -316,6 +333,11 @@ static const struct model_client clients[] = {
     ONE("rewind_always_public", 23),
     ONE("rewind_against_force", 24),
     TWO("rewind_two_thieves", 25),
+    ONE("reserve_against_poison", 36),
+    TWO("reserve_force_and_steal", 37),
+    ONE("reserve_stolen_dry", 38),
+    {.name = "poison_outlasts_the_reserve", .tag = 39, .setup = setup, .thread = {owner, thief0}, .check = check_poison,
+     .spurious_cas = 1},
     ONE("guarded_steal", 26),
     TWO("guarded_steal_and_force", 27),
     ONE("guarded_steal_rewind", 28),
