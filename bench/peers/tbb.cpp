@@ -9,6 +9,7 @@
 
 #include "../kernel_graph.h"
 #include "../kernel_integrate.h"
+#include "../kernel_loop.h"
 #include "../kernel_matrix.h"
 #include "../kernel_nqueens.h"
 #include "../kernel_sort.h"
@@ -281,12 +282,7 @@ template <typename P> double saxpy_with(void *state, const bench_input *in, cons
     return in_arena(state, [&] {
         tbb::parallel_for(
             tbb::blocked_range<int64_t>(0, in->n),
-            [x, y](const tbb::blocked_range<int64_t> &r) {
-                const int64_t end = r.end();
-                for (int64_t i = r.begin(); i != end; i++)
-                    y[i] += 0.5f * x[i];
-            },
-            partitioner);
+            [x, y](const tbb::blocked_range<int64_t> &r) { saxpy(y, x, r.begin(), r.end()); }, partitioner);
         return 1;
     });
 }
@@ -305,10 +301,8 @@ double run_loop_calls(void *state, const bench_input *in)
 {
     return in_arena(state, [&] {
         for (int64_t k = 0; k < in->n; k++)
-            tbb::parallel_for(tbb::blocked_range<int>(0, 16), [](const tbb::blocked_range<int> &r) {
-                for (int i = r.begin(); i != r.end(); i++)
-                    __asm__ __volatile__("" : : "r"(i));
-            });
+            tbb::parallel_for(tbb::blocked_range<int>(0, LOOP_LENGTH),
+                              [](const tbb::blocked_range<int> &r) { loop_empty(r.begin(), r.end()); });
         return 1;
     });
 }
