@@ -7,22 +7,18 @@
  * Invariants: results are checked whole after each run, outside the time taken.
  */
 #include "harness.h"
+#include "kernel_loop.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* --- saxpy ------------------------------------------------------------------------------------------------------ */
 
-#define FACTOR 0.5f
-
 static int saxpy_range(weir_worker *w, void *arg, size_t begin, size_t end)
 {
     const struct bench_input *in = arg;
-    const float *x = in->x;
-    float *y = in->y;
     (void)w;
-    for (size_t i = begin; i < end; i++)
-        y[i] += FACTOR * x[i];
+    saxpy(in->y, in->x, (int64_t)begin, (int64_t)end);
     return 0;
 }
 
@@ -56,7 +52,7 @@ static void saxpy_setup(struct bench_input *in, const struct bench_size *size)
 static double saxpy_check(struct bench_input *in, double answer)
 {
     for (size_t i = 0; i < (size_t)in->n; i++)
-        if (in->y[i] != 1.0f + FACTOR * (float)(i % 1024))
+        if (in->y[i] != 1.0f + SAXPY_FACTOR * (float)(i % 1024))
             return 0.0;
     return answer;
 }
@@ -142,14 +138,12 @@ const struct bench_case bench_each = {
 
 /* --- the call of a loop ------------------------------------------------------------------------------------------- */
 
-#define CALLS 200000   /* of a loop */
-#define LOOP_LENGTH 16 /* iterations in each, empty but for the compiler */
+#define CALLS 200000 /* of a loop of LOOP_LENGTH */
 
 static int empty_range(weir_worker *w, void *arg, size_t begin, size_t end)
 {
     (void)w, (void)arg;
-    for (size_t i = begin; i < end; i++)
-        __asm__ __volatile__("" : : "r"(i));
+    loop_empty((int64_t)begin, (int64_t)end);
     return 0;
 }
 

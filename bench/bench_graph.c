@@ -7,11 +7,10 @@
  * the answer is how many have run, so a node lost or run twice is seen. The serial twin calls the same nodes in order.
  */
 #include "harness.h"
+#include "kernel_graph.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum shape { CHAIN, FAN, WAVEFRONT, TREE };
 
 static uint8_t *ran; /* one byte a node: no two nodes share what they write */
 static size_t n_ran;
@@ -32,39 +31,18 @@ static void must(int r)
         bench_fail("graph: %s", weir_strerror(r));
 }
 
-static size_t side_of(size_t n)
+static void precede(void *arg, size_t from, size_t to)
 {
-    size_t side = 1;
-    while (side * side < n)
-        side++;
-    return side;
+    (void)arg;
+    must(weir_graph_precede(graph, nodes[from], nodes[to]));
 }
 
-static void connect(enum shape shape, size_t n)
-{
-    size_t side = side_of(n);
-    for (size_t i = 0; i < n; i++) {
-        if (shape == CHAIN && i + 1 < n)
-            must(weir_graph_precede(graph, nodes[i], nodes[i + 1]));
-        if (shape == FAN && i > 0 && i + 1 < n) {
-            must(weir_graph_precede(graph, nodes[0], nodes[i]));
-            must(weir_graph_precede(graph, nodes[i], nodes[n - 1]));
-        }
-        if (shape == WAVEFRONT && i % side + 1 < side)
-            must(weir_graph_precede(graph, nodes[i], nodes[i + 1]));
-        if (shape == WAVEFRONT && i + side < n)
-            must(weir_graph_precede(graph, nodes[i], nodes[i + side]));
-        for (size_t k = 2 * i + 1; shape == TREE && k <= 2 * i + 2 && k < n; k++)
-            must(weir_graph_precede(graph, nodes[i], nodes[k]));
-    }
-}
-
-static void build(enum shape shape, size_t n)
+static void build(enum graph_shape shape, size_t n)
 {
     must(weir_graph_create(&graph));
     for (size_t i = 0; i < n; i++)
         must(weir_graph_add(graph, count, &ran[i], &nodes[i]));
-    connect(shape, n);
+    graph_edges(shape, n, precede, NULL);
     must(weir_graph_freeze(graph, NULL));
     must(weir_run_create(graph, 0, &run));
 }
@@ -135,7 +113,7 @@ static double run_serial(void *state, const struct bench_input *in)
     return 0.0;
 }
 
-static void build_and_run(enum shape shape, weir_worker *w, struct bench_call *call)
+static void build_and_run(enum graph_shape shape, weir_worker *w, struct bench_call *call)
 {
     build(shape, (size_t)call->in->n);
     call->error = weir_run_once(weir_worker_runtime(w), run);
@@ -157,10 +135,10 @@ static void run_again(weir_worker *w, void *arg)
         if (run == NULL) \
             build(shape, (size_t)in->n); \
     }
-SHAPE(chain, CHAIN)
-SHAPE(fan, FAN)
-SHAPE(wavefront, WAVEFRONT)
-SHAPE(tree, TREE)
+SHAPE(chain, GRAPH_CHAIN)
+SHAPE(fan, GRAPH_FAN)
+SHAPE(wavefront, GRAPH_WAVEFRONT)
+SHAPE(tree, GRAPH_TREE)
 
 #define CASES(id, text, n, n_small) \
     const struct bench_case bench_graph_##id = { \

@@ -8,6 +8,7 @@
 #include "peer.h"
 
 #include "../kernel_integrate.h"
+#include "../kernel_loop.h"
 #include "../kernel_matrix.h"
 #include "../kernel_nqueens.h"
 #include "../kernel_sort.h"
@@ -266,7 +267,7 @@ static double run_saxpy(void *state, const struct bench_input *in)
     float *y = in->y;
 #pragma omp parallel for schedule(static) num_threads(team_size(state))
     for (int64_t i = 0; i < in->n; i++)
-        y[i] += 0.5f * x[i];
+        y[i] += SAXPY_FACTOR * x[i];
     return 1.0;
 }
 
@@ -277,7 +278,7 @@ static double run_saxpy_dynamic(void *state, const struct bench_input *in)
     float *y = in->y;
 #pragma omp parallel for schedule(dynamic, 16384) num_threads(team_size(state))
     for (int64_t i = 0; i < in->n; i++)
-        y[i] += 0.5f * x[i];
+        y[i] += SAXPY_FACTOR * x[i];
     return 1.0;
 }
 
@@ -285,7 +286,7 @@ static double run_loop_calls(void *state, const struct bench_input *in)
 {
     for (int64_t k = 0; k < in->n; k++) {
 #pragma omp parallel for schedule(static) num_threads(team_size(state))
-        for (int64_t i = 0; i < 16; i++)
+        for (int64_t i = 0; i < LOOP_LENGTH; i++)
             __asm__ __volatile__("" : : "r"(i));
     }
     return 1.0;

@@ -7,7 +7,9 @@
  */
 #include "peer.h"
 
+#include "../kernel_graph.h"
 #include "../kernel_integrate.h"
+#include "../kernel_loop.h"
 #include "../kernel_matrix.h"
 #include "../kernel_nqueens.h"
 #include "../kernel_sort.h"
@@ -280,12 +282,7 @@ template <typename P> double saxpy_with(void *state, const bench_input *in, cons
     return in_arena(state, [&] {
         tbb::parallel_for(
             tbb::blocked_range<int64_t>(0, in->n),
-            [x, y](const tbb::blocked_range<int64_t> &r) {
-                const int64_t end = r.end();
-                for (int64_t i = r.begin(); i != end; i++)
-                    y[i] += 0.5f * x[i];
-            },
-            partitioner);
+            [x, y](const tbb::blocked_range<int64_t> &r) { saxpy(y, x, r.begin(), r.end()); }, partitioner);
         return 1;
     });
 }
@@ -304,10 +301,8 @@ double run_loop_calls(void *state, const bench_input *in)
 {
     return in_arena(state, [&] {
         for (int64_t k = 0; k < in->n; k++)
-            tbb::parallel_for(tbb::blocked_range<int>(0, 16), [](const tbb::blocked_range<int> &r) {
-                for (int i = r.begin(); i != r.end(); i++)
-                    __asm__ __volatile__("" : : "r"(i));
-            });
+            tbb::parallel_for(tbb::blocked_range<int>(0, LOOP_LENGTH),
+                              [](const tbb::blocked_range<int> &r) { loop_empty(r.begin(), r.end()); });
         return 1;
     });
 }
@@ -331,33 +326,20 @@ struct built {
 
 std::unique_ptr<built> kept;
 
-enum class shape { chain, fan, wavefront, tree };
+void precede(void *nodes, size_t from, size_t to)
+{
+    auto &v = *static_cast<std::deque<graph_node> *>(nodes);
+    flow::make_edge(v[from], v[to]);
+}
 
-void build(shape s, const bench_input *in)
+void build(graph_shape s, const bench_input *in)
 {
     kept = std::make_unique<built>();
-    auto &v = kept->nodes;
-    size_t n = static_cast<size_t>(in->n), side = 1;
-    while (side * side < n)
-        side++;
-    for (size_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < in->n; i++) {
         uint8_t *flag = in->flags + i;
-        v.emplace_back(kept->graph, [flag](const flow::continue_msg &) { ++*flag; });
+        kept->nodes.emplace_back(kept->graph, [flag](const flow::continue_msg &) { ++*flag; });
     }
-    for (size_t i = 0; i < n; i++) {
-        if (s == shape::chain && i + 1 < n)
-            flow::make_edge(v[i], v[i + 1]);
-        if (s == shape::fan && i > 0 && i + 1 < n) {
-            flow::make_edge(v[0], v[i]);
-            flow::make_edge(v[i], v[n - 1]);
-        }
-        if (s == shape::wavefront && i % side + 1 < side)
-            flow::make_edge(v[i], v[i + 1]);
-        if (s == shape::wavefront && i + side < n)
-            flow::make_edge(v[i], v[i + side]);
-        for (size_t k = 2 * i + 1; s == shape::tree && k <= 2 * i + 2 && k < n; k++)
-            flow::make_edge(v[i], v[k]);
-    }
+    graph_edges(s, static_cast<size_t>(in->n), precede, &kept->nodes);
 }
 
 void go_through()
@@ -366,7 +348,7 @@ void go_through()
     kept->graph.wait_for_all();
 }
 
-template <shape s> double run_graph(void *state, const bench_input *in)
+template <graph_shape s> double run_graph(void *state, const bench_input *in)
 {
     static_cast<team *>(state)->arena.execute([&] {
         build(s, in);
@@ -377,7 +359,7 @@ template <shape s> double run_graph(void *state, const bench_input *in)
 }
 
 /* The nodes have counted once when this is over; the harness counts from there. */
-template <shape s> double prepare_rerun(void *state, const bench_input *in)
+template <graph_shape s> double prepare_rerun(void *state, const bench_input *in)
 {
     static_cast<team *>(state)->arena.execute([&] {
         build(s, in);
@@ -399,13 +381,13 @@ const peer_case cases[] = {
     {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"each", run_loop},
     {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_static}, {"loopcall", run_loop_calls},
     {"sort", run_parallel_sort}, {"sort_in_place", run_parallel_sort}, {"sort_compare", run_parallel_sort},
-    {"graph_chain", run_graph<shape::chain>},
-    {"graph_fan", run_graph<shape::fan>}, {"graph_wavefront", run_graph<shape::wavefront>},
-    {"graph_tree", run_graph<shape::tree>},
-    {"graph_chain_rerun/prepare", prepare_rerun<shape::chain>}, {"graph_chain_rerun", rerun},
-    {"graph_fan_rerun/prepare", prepare_rerun<shape::fan>}, {"graph_fan_rerun", rerun},
-    {"graph_wavefront_rerun/prepare", prepare_rerun<shape::wavefront>}, {"graph_wavefront_rerun", rerun},
-    {"graph_tree_rerun/prepare", prepare_rerun<shape::tree>}, {"graph_tree_rerun", rerun},
+    {"graph_chain", run_graph<GRAPH_CHAIN>},
+    {"graph_fan", run_graph<GRAPH_FAN>}, {"graph_wavefront", run_graph<GRAPH_WAVEFRONT>},
+    {"graph_tree", run_graph<GRAPH_TREE>},
+    {"graph_chain_rerun/prepare", prepare_rerun<GRAPH_CHAIN>}, {"graph_chain_rerun", rerun},
+    {"graph_fan_rerun/prepare", prepare_rerun<GRAPH_FAN>}, {"graph_fan_rerun", rerun},
+    {"graph_wavefront_rerun/prepare", prepare_rerun<GRAPH_WAVEFRONT>}, {"graph_wavefront_rerun", rerun},
+    {"graph_tree_rerun/prepare", prepare_rerun<GRAPH_TREE>}, {"graph_tree_rerun", rerun},
     {nullptr, nullptr},
 };
 

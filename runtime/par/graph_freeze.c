@@ -49,7 +49,7 @@ static void count_degrees(struct freeze *f)
         f->by_rows &= e.from >= last;
         last = e.from;
         nodes[e.from].row++;
-        if (UNLIKELY(node_is_weak(&nodes[e.from]))) {
+        if (UNLIKELY(f->g->weak && node_is_weak(&nodes[e.from]))) {
             nodes[e.to].info |= INFO_ENTERED;
         } else {
             nodes[e.to].strong++;

@@ -309,6 +309,23 @@ Test(graph_run, dot_shows_names_kinds_and_times)
     cr_assert_not_null(strstr(text, "say \\\"a\\\"\\n"));
     cr_assert_not_null(strstr(text, "shape=diamond, label=\"choice"));
     cr_assert_not_null(strstr(text, "[style=dashed, label=\"0\"]"));
+    const char *longest = strstr(text, "say"), *end_of_line = strchr(longest, '\n'), *us = strstr(longest, " us\"");
+    cr_assert(us != NULL && us < end_of_line, "the mean time");
+    double hue, deepest, colour;
+    cr_assert_eq(sscanf(us, " us\", fillcolor=\"%lf %lf", &hue, &deepest), 2);
+    for (const char *at = text; (at = strstr(at, "fillcolor=\"0")) != NULL; at++) {
+        cr_assert_eq(sscanf(at, "fillcolor=\"%lf %lf", &hue, &colour), 2);
+        cr_assert_leq(colour, deepest);
+    }
+    cr_assert(colour < deepest, "the last node takes next to no time");
+    free(text);
+    size_t colours = 0;
+    out = open_memstream(&text, &size);
+    OK(weir_graph_dot(g, NULL, out));
+    fclose(out);
+    for (const char *at = text; (at = strstr(at, "fillcolor=\"0.02 0.000")) != NULL; at++)
+        colours++;
+    cr_assert(colours == 3 && strstr(text, " us\"") == NULL, "white, without times");
     free(text);
     drop(g, r);
     stop(rt);
