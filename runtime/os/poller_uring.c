@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "os/os_fault.h"
 #include "os/poller.h"
 
 #define ENTRIES 256u          /* submissions that gather at most: 64 bytes each */
@@ -210,7 +211,7 @@ static bool uring_has_news(const struct poller *p)
 static int set_up(struct uring *u, struct io_uring_params *params, unsigned flags)
 {
     *params = (struct io_uring_params){.flags = flags, .cq_entries = COMPLETIONS};
-    return io_uring_queue_init_params(ENTRIES, &u->ring, params);
+    return os_fault(OS_FAULT_RING) ? -ENOMEM : io_uring_queue_init_params(ENTRIES, &u->ring, params);
 }
 
 static int uring_init(struct poller *p)
