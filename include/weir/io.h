@@ -63,7 +63,8 @@ typedef struct weir_io {
     struct weir_io *child, *sibling, *above; /* heap of deadlines */
 } weir_io;
 
-/* offset: at the file's own position; the only one for pipes, sockets and the like. */
+/* offset: at the file's own position; the only one for pipes, sockets and the like (another one is ignored there by
+ * io_uring, and refused by epoll: -ESPIPE). */
 #define WEIR_IO_HERE (-1)
 
 /*
