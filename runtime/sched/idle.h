@@ -160,7 +160,7 @@ void idle_wait(struct idle *idle, uint32_t id);
 bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* Wakes worker `id` in its wait: what it waits for is done, or there is work that it may run. */
 void idle_wake_waiter(struct idle *idle, uint32_t id);
-/* Makes one waiter look again, whatever it waits for. After a full fence. */
+/* Makes one waiter look again, whatever it waits for. After a fence. */
 void idle_wake_any_waiter(struct idle *idle);
 /* Whether worker `id` was told to look at what it waits for. Called by the worker. */
 bool idle_is_told(const struct idle *idle, uint32_t id);

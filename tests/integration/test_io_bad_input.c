@@ -15,14 +15,16 @@
 
 TestSuite(io, .timeout = 60);
 
-/* Runs one operation to its end. */
+/* Runs one operation to its end. Its record stays: who started it may not have come back yet. */
 static int64_t result_of(int (*how)(weir_worker *, struct one *), int fd)
 {
-    struct one o = {0};
-    run(&o, how, fd);
-    cr_assert(reaches(&o.over, 1));
-    cr_assert_eq(o.started, 0);
-    return o.result;
+    static struct one all[8];
+    static unsigned used;
+    cr_assert_lt(used, sizeof all / sizeof *all);
+    struct one *o = &all[used++];
+    run(o, how, fd);
+    cr_assert(reaches(&o->over, 1));
+    return o->result;
 }
 
 static int start_recv(weir_worker *w, struct one *o)

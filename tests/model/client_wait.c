@@ -124,10 +124,8 @@ static void submitter(void)
 }
 
 /* Blocks until a task has run for which only the waiter is left, and then does what that waits for. */
-static void blocked_server(void)
+static void block_and_serve(struct worker *w)
 {
-    struct worker *w = rig_worker(rt, 1);
-    let_it_wait();
     MODEL_ASSERT(block_begin(w) == 0);
     rig_job_init(&child[0], 1);
     MODEL_ASSERT(runtime_submit(rt, &child[0].task, WEIR_LANE_NORMAL, WEIR_TRY, 0) == 0);
@@ -135,6 +133,22 @@ static void blocked_server(void)
     MODEL_ASSERT(block_end(w) == 0);
     worker_run_stolen(w, &awaited.task);
     rig_worker_end();
+}
+
+static void blocked_server(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    let_it_wait();
+    block_and_serve(w);
+}
+
+/* The waiter has seen that this worker is not blocked. */
+static void late_blocked_server(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    while (duty_blocked(duty_read(&rt->elastic.duty)) == 0)
+        os_relax();
+    block_and_serve(w);
 }
 
 static void check(void)
@@ -159,6 +173,8 @@ static const struct model_client clients[] = {
     NARROW("narrow_scope_against_push", 1, setup_scope, scope_owner, server),
     CLIENT("stand_in_against_submit", 1, setup_deserted, scope_owner, submitter),
     CLIENT("stand_in_beside_a_blocked_worker", 2, setup_deserted, scope_owner, blocked_server),
+    CLIENT("stand_in_called_by_who_blocks", 2, setup_deserted, scope_owner, late_blocked_server),
+    RANDOM("random_stand_in_called_by_who_blocks", 2, setup_deserted, scope_owner, late_blocked_server),
     RANDOM("random_stand_in_against_submit", 1, setup_deserted, scope_owner, submitter),
     RANDOM("random_stand_in_beside_a_blocked_worker", 2, setup_deserted, scope_owner, blocked_server),
     RANDOM("random_join_against_push", 1, setup_join, joiner, server),
