@@ -12,8 +12,10 @@
  *     if (e != 0) ...                             // not started: got_header won't run for it
  *     return NULL;                                // got_header finds r->io.result
  *
- * A worker that waits in a join or a scope looks at no completions: if what it waits for needs one, another worker is
- * needed, or a spare one (spare_workers of weir_config), as for a task that was submitted.
+ * A worker that waits in a join or a scope looks at no completions: another worker does, or a spare one (spare_workers of
+ * weir_config), as for a task that was submitted. If all workers wait or are blocked and no spare one is left, one that
+ * waits does after all, and runs what they lead to inside its wait, whatever that is: hold no lock in such a wait that
+ * other tasks take.
  *
  * Carried by io_uring where the kernel and the build have it, else by epoll; the promises are the same (docs/io.md).
  * A runtime that starts no operation has no descriptor for it and makes no call.
@@ -61,7 +63,8 @@ typedef struct weir_io {
     struct weir_io *child, *sibling, *above; /* heap of deadlines */
 } weir_io;
 
-/* offset: at the file's own position; the only one for pipes, sockets and the like. */
+/* offset: at the file's own position; the only one for pipes, sockets and the like (another one is ignored there by
+ * io_uring, and refused by epoll: -ESPIPE). */
 #define WEIR_IO_HERE (-1)
 
 /*

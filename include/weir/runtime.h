@@ -46,7 +46,8 @@ typedef struct weir_config {
                                 Default 0. WEIR_MAX_WORKERS */
     uint32_t spare_workers;  /* further workers, in the places of those that are blocked (weir_block_begin, a join that
                                 takes long), at most WEIR_WORKERS_MAX; with max_workers no more than WEIR_WORKERS_MAX count.
-                                Default 96. WEIR_SPARE_WORKERS */
+                                Default 96. With all of them blocked or waiting, a worker that waits runs what comes inside
+                                its wait. WEIR_SPARE_WORKERS */
     uint32_t grow_after_us;  /* microseconds that submitted work may wait before a worker is added, 100 to 10,000,000.
                                 Default 1000. WEIR_GROW_AFTER_US */
     uint32_t retire_after_ms;/* milliseconds that a worker beyond min_workers stays without work, 1 to 3,600,000.

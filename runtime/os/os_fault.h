@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * os_fault.h - lets a test make the n-th allocation, thread creation or futex wait of os_linux.c fail.
+ * os_fault.h - lets a test make the n-th allocation, thread creation or futex wait of os_linux.c fail, or the n-th
+ * step in the making of a poller.
  *
  * Without WEIR_FAULT_INJECTION os_fault() is an inline that answers false and nothing else exists.
  *
@@ -18,6 +19,9 @@ enum os_fault_kind {
     OS_FAULT_THREAD,         /* os_thread_start returns -EAGAIN */
     OS_FAULT_MEMBARRIER,     /* os_membarrier_init returns false */
     OS_FAULT_FUTEX_SPURIOUS, /* os_futex_wait returns 0 without having slept */
+    OS_FAULT_EVENTFD,        /* a poller gets no eventfd: -EMFILE */
+    OS_FAULT_RING,           /* a poller gets no ring: -ENOMEM */
+    OS_FAULT_EPOLL,          /* a poller gets no epoll set: -EMFILE */
     OS_FAULT_KINDS
 };
 

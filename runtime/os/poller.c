@@ -14,6 +14,7 @@
 
 #include "base/util.h"
 #include "os/eventfd.h"
+#include "os/os_fault.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 #define FDS_MIN 64u /* entries of the first table: a choice, 1 KiB */
@@ -182,12 +183,20 @@ void poller_wake(struct poller *p)
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */
 
+static int make_eventfd(void)
+{
+    if (os_fault(OS_FAULT_EVENTFD))
+        return -EMFILE;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return fd >= 0 ? fd : -errno;
+}
+
 int poller_init(struct poller *p, weir_io_kind prefer)
 {
     static const struct poller_kind *const kinds[] = {POLLER_KINDS};
-    *p = (struct poller){.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    *p = (struct poller){.wake_fd = make_eventfd()};
     if (p->wake_fd < 0)
-        return -errno;
+        return p->wake_fd;
     p->done_tail = &p->done;
     int r = -ENOSYS;
     for (unsigned i = 0; r != 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {

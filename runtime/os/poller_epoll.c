@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "os/os_fault.h"
 #include "os/poller.h"
 
 #define EVENTS_MAX 256 /* events per epoll_wait(): a choice, 3 KiB of stack */
@@ -177,6 +178,8 @@ static bool epoll_has_news(const struct poller *p)
 
 static int epoll_init(struct poller *p)
 {
+    if (os_fault(OS_FAULT_EPOLL))
+        return -EMFILE;
     p->fd = epoll_create1(EPOLL_CLOEXEC);
     return p->fd < 0 ? -errno : 0;
 }

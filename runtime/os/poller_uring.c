@@ -3,7 +3,7 @@
  * poller_uring.c - poller.h with io_uring: started operations gather in the submission ring and are entered together.
  *
  * Threads: see poller.h. Any thread enters. A completion has to run in the thread that entered the operation; it is not
- * interrupted for that, which would cost more than a hop through a pipe (decisions/0014), but does it at its next call,
+ * interrupted for that, which would cost more than a hop through a pipe (decisions/0016), but does it at its next call,
  * and IORING_SQ_TASKRUN says that there is something. Who computes all the time is interrupted by the keeper
  * (sched/io_seats.c), through a membarrier: where there is none, the ring is of the plain kind.
  * Invariants: UR-A an operation's user_data is its record until its completion was seen; requests of our own have none.
@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "os/os_fault.h"
 #include "os/poller.h"
 
 #define ENTRIES 256u          /* submissions that gather at most: 64 bytes each */
@@ -210,7 +211,7 @@ static bool uring_has_news(const struct poller *p)
 static int set_up(struct uring *u, struct io_uring_params *params, unsigned flags)
 {
     *params = (struct io_uring_params){.flags = flags, .cq_entries = COMPLETIONS};
-    return io_uring_queue_init_params(ENTRIES, &u->ring, params);
+    return os_fault(OS_FAULT_RING) ? -ENOMEM : io_uring_queue_init_params(ENTRIES, &u->ring, params);
 }
 
 static int uring_init(struct poller *p)

@@ -61,6 +61,51 @@ static bool help(struct worker *w, const struct await *a)
     return false;
 }
 
+/* Nobody else is left: a task that may have nothing to do with what we wait for, and what came along with it onto the
+ * deque. */
+static void run_foreign(struct worker *w, weir_task *t, uint64_t base, void *lineage)
+{
+    void *serving = atom_load(&w->park.serving, memory_order_relaxed); /* relaxed: own word */
+    worker_serve(w, NULL);
+    worker_run_stolen(w, t);
+    worker_run_above(w, base);
+    w->lineage = lineage;
+    worker_serve(w, serving);
+}
+
+/* A long wait: somebody else may use the processor, or, if nobody is left to do so, this worker stands in for all. */
+static void sleep_long(struct worker *w)
+{
+    struct duty *duty = &w->rt->elastic.duty;
+    void *lineage = w->lineage;
+    uint64_t base = deque_position(&w->dq);
+    weir_task *t = NULL;
+    bool counted = w->blocked; /* against the rules, a join between weir_block_begin() and its end */
+    if (!counted)
+        block_enter(w);
+    bool stands_in = w->id < w->rt->seats && !worker_stack_is_low(w) && duty_stand_in(duty);
+    if (stands_in)
+        t = worker_stand_in(w);
+    else
+        idle_wait(&w->rt->idle, w->id);
+    if (!counted)
+        block_leave(w);
+    if (stands_in)
+        duty_dismiss(duty);
+    if (t == NULL)
+        return;
+    idle_end_wait(&w->rt->idle, w->id);
+    run_foreign(w, t, base, lineage);
+}
+
+/* Nobody else is active or can be called in: there is nothing to be alone for. */
+static bool is_last(const struct worker *w)
+{
+    const struct duty *duty = &w->rt->elastic.duty;
+    uint64_t word = duty_read(duty);
+    return UNLIKELY(duty_active(word) <= 1 && duty_on(word) >= duty->seats);
+}
+
 /* Asleep in a join or a scope: a function of its own, so that a profile shows it. */
 static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
 {
@@ -80,14 +125,8 @@ static NOINLINE void sleep_in_wait(struct worker *w, const struct await *a)
         }
         PROBE1(park, w->id);
         atom_count(&w->counters.parks, 1);
-        if (!idle_wait_until(idle, w->id, os_now() + WAIT_ALONE_NS)) {
-            bool counted = w->blocked; /* against the rules, a join between weir_block_begin() and its end */
-            if (!counted)
-                block_enter(w); /* a long wait: let somebody else use the processor */
-            idle_wait(idle, w->id);
-            if (!counted)
-                block_leave(w);
-        }
+        if (is_last(w) || !idle_wait_until(idle, w->id, os_now() + WAIT_ALONE_NS))
+            sleep_long(w);
         PROBE1(unpark, w->id);
     }
     idle_end_wait(idle, w->id);

@@ -36,6 +36,15 @@ void block_leave(struct worker *w)
         elastic_withdraw(rt);
 }
 
+/* All others wait or are blocked, and no seat is left: one that waits stands in. */
+static COLD void desert(struct runtime *rt)
+{
+    /* [EL8] acquire: the wait of who counted itself as blocked before this worker did; pairs with the fence in
+     * idle_begin_wait(). Who does so later finds nobody left and stands in. */
+    atom_fence(memory_order_acquire);
+    idle_wake_any_waiter(&rt->idle);
+}
+
 int block_begin(struct worker *w)
 {
     if (w->blocked)
@@ -45,6 +54,8 @@ int block_begin(struct worker *w)
     /* Sleepers, if any, know of the private tasks already (P2 of idle.h): they only need not force them any more. */
     deque_publish_all(&w->dq);
     block_enter(w);
+    if (UNLIKELY(duty_is_deserted(&w->rt->elastic.duty, duty_read(&w->rt->elastic.duty))))
+        desert(w->rt);
     return 0;
 }
 

@@ -14,7 +14,8 @@
  * active > target.
  *
  * Threads: any. Invariants: each change is one read-modify-write, so that all decisions about one surplus worker, or one
- * missing one, are made in one order. min <= target <= max <= seats; blocked <= on duty <= seats.
+ * missing one, are made in one order. min <= target <= max <= seats; blocked <= on duty <= seats,
+ * but for one more that stands in (duty_stand_in()).
  */
 #ifndef WEIR_DUTY_H
 #define WEIR_DUTY_H
@@ -67,6 +68,12 @@ static inline bool duty_is_short(const struct duty *d, uint64_t word)
 static inline bool duty_has_surplus(uint64_t word)
 {
     return duty_active(word) > duty_target(word);
+}
+
+/* All wait or are blocked, and nobody can be called in. */
+static inline bool duty_is_deserted(const struct duty *d, uint64_t word)
+{
+    return duty_active(word) == 0 && duty_on(word) >= d->seats;
 }
 
 /* Whether nobody has come on duty or left between two readings. */
@@ -145,6 +152,18 @@ static inline MUST_USE bool duty_grow(struct duty *d)
             return false;
         next = active > duty_target(word) ? duty_with_target(word, active) : word;
     } while (!duty_replace(d, &word, next + 1 + DUTY_VERSION));
+    return true;
+}
+
+/* Nobody is active, and no seat is left: a worker that waits stands in for one that would be called (search.c), as one
+ * more on duty. It ends with duty_dismiss(). */
+static inline MUST_USE bool duty_stand_in(struct duty *d)
+{
+    uint64_t word = duty_read(d);
+    do {
+        if (!duty_is_deserted(d, word))
+            return false;
+    } while (!duty_replace(d, &word, word + 1 + DUTY_VERSION));
     return true;
 }
 

@@ -206,7 +206,7 @@ void elastic_withdraw(struct runtime *rt)
 
 static uint64_t new_deadline(const struct worker *w)
 {
-    return w->id < w->rt->count ? OS_FOREVER : os_now() + w->rt->elastic.retire_ns;
+    return w->id < w->rt->count || w->park.stands_in ? OS_FOREVER : os_now() + w->rt->elastic.retire_ns;
 }
 
 static enum elastic_rest retire(struct worker *w)
@@ -280,6 +280,9 @@ static enum elastic_rest sleep_on(struct worker *w, bool announced)
             if (idle_try_retract(idle, w->id))
                 return REST_WOKEN;
             break;
+        case SLEPT_OVER:
+            idle_retract(idle, w->id);
+            return REST_WOKEN;
         case SLEPT_NUDGED:
             deadline = new_deadline(w);
             break;
@@ -295,7 +298,7 @@ static enum elastic_rest sleep_on(struct worker *w, bool announced)
 
 enum elastic_rest elastic_sleep(struct worker *w, bool announced)
 {
-    idle_set_settled(&w->rt->idle, w->id, true);
+    idle_set_settled(&w->rt->idle, w->id, !w->park.stands_in); /* who stands in can't be put off duty */
     enum elastic_rest rest = sleep_on(w, announced);
     idle_set_settled(&w->rt->idle, w->id, false);
     timers_resign(w);

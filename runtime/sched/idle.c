@@ -257,7 +257,9 @@ void idle_begin_wait(struct idle *idle, uint32_t id, void *key)
     atom_store(&idle->parking[id]->awaits, key, memory_order_relaxed);
     atom_or(&idle->waiting[id / 64], bit_of(id), memory_order_relaxed);
     atom_add(&idle->waiters, 1u, memory_order_relaxed);
-    atom_fence(memory_order_seq_cst); /* [PK4] as in idle_announce() */
+    /* [PK4] as in idle_announce(). [EL8] release: the wait, before the worker is counted as blocked; pairs with
+     * desert(). */
+    atom_fence(memory_order_seq_cst);
 }
 
 void idle_end_wait(struct idle *idle, uint32_t id)
@@ -288,6 +290,23 @@ bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline)
 void idle_wake_waiter(struct idle *idle, uint32_t id)
 {
     (void)hand_token(idle, id, TOKEN_WAIT); /* who waits has a thread */
+}
+
+bool idle_is_told(const struct idle *idle, uint32_t id)
+{
+    return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & TOKEN_WAIT) != 0; /* relaxed: as in idle_wait() */
+}
+
+void idle_wake_any_waiter(struct idle *idle)
+{
+    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
+        /* relaxed: the caller has fenced */
+        uint64_t map = atom_load(&idle->waiting[i], memory_order_relaxed);
+        if (map != 0) {
+            (void)hand_token(idle, i * 64 + (uint32_t)__builtin_ctzll(map), TOKEN_WAIT);
+            return;
+        }
+    }
 }
 
 unsigned idle_notify_waiter(struct idle *idle, const void *serving)
@@ -321,6 +340,8 @@ enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadli
             now = atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE | MARK_UNTIMED), memory_order_acquire);
             return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
         }
+        if (UNLIKELY(p->stands_in) && (now & TOKEN_WAIT) != 0)
+            return SLEPT_OVER; /* the token is taken by who waits */
         if (now & TOKEN_ROUSE) {
             atom_and(&p->token, ~TOKEN_ROUSE, memory_order_acquire); /* [TM6] acquire: pairs with idle_rouse() */
             return SLEPT_ROUSED;
@@ -333,13 +354,16 @@ enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadli
 enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *poller, uint64_t deadline)
 {
     weir_atomic_u32 *token = &idle->parking[id]->token;
+    uint32_t ends = idle->parking[id]->stands_in ? TOKENS_OF_SLEEP | TOKEN_WAIT : TOKENS_OF_SLEEP;
     /* relaxed: the mark and a token meet on one word, and one of the two sees the other */
     uint32_t now = atom_or(token, MARK_POLLING, memory_order_relaxed);
-    bool news = (now & TOKENS_OF_SLEEP) == 0 && poller_wait(poller, deadline);
+    bool news = (now & ends) == 0 && poller_wait(poller, deadline);
     /* [PK2] [TM6] acquire: pairs with hand_token() and idle_rouse(). */
     now = atom_and(token, ~(TOKENS_OF_SLEEP | MARK_UNTIMED | MARK_POLLING), memory_order_acquire);
     if (now & (TOKEN_SEARCH | TOKEN_NUDGE))
         return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
+    if (now & ends & TOKEN_WAIT)
+        return SLEPT_OVER;
     if (now & TOKEN_ROUSE)
         return SLEPT_ROUSED;
     return news ? SLEPT_NEWS : SLEPT_TIMEOUT;

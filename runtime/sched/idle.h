@@ -34,6 +34,7 @@
 /* Where one worker sleeps. */
 struct parking {
     weir_atomic_u32 token;   /* TOKEN_*: wakers set, the worker clears; the futex word */
+    bool stands_in;          /* worker's: it waits, and is announced as well: who ends its wait wakes it (search.c) */
     weir_atomic_ptr serving; /* worker writes: what all tasks in its deque descend from, or NULL (see wait.c) */
     weir_atomic_ptr awaits;  /* worker writes: what it waits for while its bit in `waiting` is set */
 } ALIGNED(CACHE_LINE);
@@ -159,14 +160,19 @@ void idle_wait(struct idle *idle, uint32_t id);
 bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* Wakes worker `id` in its wait: what it waits for is done, or there is work that it may run. */
 void idle_wake_waiter(struct idle *idle, uint32_t id);
+/* Makes one waiter look again, whatever it waits for. After a fence. */
+void idle_wake_any_waiter(struct idle *idle);
+/* Whether worker `id` was told to look at what it waits for. Called by the worker. */
+bool idle_is_told(const struct idle *idle, uint32_t id);
 /* Wakes one waiter that may run tasks descending from `serving`. Returns wakes sent. After a full fence. */
 unsigned idle_notify_waiter(struct idle *idle, const void *serving);
 
 /* --- seats whose workers come and go (elastic.c) --- */
 
-enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS };
+enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS, SLEPT_OVER };
 
-/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. Otherwise the announcement, if any, stands. */
+/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. SLEPT_OVER: who stands in shall look at what it
+ * waits for. Otherwise the announcement, if any, stands. */
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
 enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;

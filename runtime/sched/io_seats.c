@@ -55,7 +55,8 @@ void io_appoint(const struct worker *w)
 static bool others_are_awake(const struct runtime *rt)
 {
     /* relaxed: as above */
-    return idle_announced(atom_load(&rt->idle.sleepers, memory_order_relaxed)) < duty_on(duty_read(&rt->elastic.duty));
+    return idle_announced(atom_load(&rt->idle.sleepers, memory_order_relaxed)) <
+           duty_active(duty_read(&rt->elastic.duty));
 }
 
 /* A worker that is announced looks whether it shall sit. While others are awake and look, it does not sleep in the

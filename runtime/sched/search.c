@@ -129,6 +129,13 @@ void runtime_check_rest(struct runtime *rt)
     end_if_dry(rt);
 }
 
+/* What is of no use to a worker without work. */
+static void tidy(struct worker *w)
+{
+    slab_collect(&w->slab);
+    deque_shrink(&w->dq);
+}
+
 static weir_task *search(struct worker *w, bool searching)
 {
     struct runtime *rt = w->rt;
@@ -141,8 +148,8 @@ static weir_task *search(struct worker *w, bool searching)
                 idle_abandon_search(&rt->idle);
             return NULL;
         }
-        slab_collect(&w->slab);
-        deque_shrink(&w->dq);
+        if (LIKELY(!w->park.stands_in))
+            tidy(w);
         io_flush(w);
         rcu_flush(); /* before the announcement: a waker must not wait for a grace period */
         t = last_look(w, idle_announce(&rt->idle, w->id, searching));
@@ -160,6 +167,8 @@ static weir_task *search(struct worker *w, bool searching)
         PROBE1(park, w->id);
         enum elastic_rest rest = elastic_sleep(w, true);
         PROBE1(unpark, w->id);
+        if (UNLIKELY(w->park.stands_in) && idle_is_told(&rt->idle, w->id))
+            return leave_with(w, NULL);
         if (rest == REST_RETIRED)
             return NULL;
         searching = rest == REST_WOKEN;
@@ -174,4 +183,28 @@ weir_task *worker_search(struct worker *w)
 weir_task *worker_search_woken(struct worker *w)
 {
     return search(w, true);
+}
+
+/* The oldest task of the own deque, got as a thief gets it: it belongs to what this worker waits in. */
+static weir_task *take_beneath(struct worker *w)
+{
+    weir_task *t = NULL;
+    deque_publish_all(&w->dq);
+    return deque_steal(&w->dq, NULL, &t) == STEAL_OK ? t : NULL;
+}
+
+/*
+ * All workers wait or are blocked, and no seat is left: without this worker, what is submitted, due or completed would wait
+ * for ever, and what it waits for may need that. So besides its wait it is announced and searches as any other worker,
+ * counted as one more on duty, until it has found a task or shall look at what it waits for.
+ */
+weir_task *worker_stand_in(struct worker *w)
+{
+    weir_task *t = take_beneath(w);
+    if (t != NULL)
+        return t;
+    w->park.stands_in = true;
+    t = search(w, false);
+    w->park.stands_in = false;
+    return t;
 }

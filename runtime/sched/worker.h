@@ -199,6 +199,9 @@ weir_task *worker_search_woken(struct worker *w);
 /* search.c: where tasks block, as there are more workers than processors, each that waits needs one of its own: wakes one
  * more although somebody searches, unless enough do already. True: it has. */
 bool runtime_hurry(struct runtime *rt);
+/* search.c: for a worker that waits, and that duty_stand_in() has counted: the same, until it is told to look at what it
+ * waits for (NULL). */
+weir_task *worker_stand_in(struct worker *w);
 /* search.c: after one more has gone to sleep or off duty: if all who are on duty sleep, tells who wants to know, and
  * while stopping, if nothing can come, ends the runtime. */
 void runtime_check_rest(struct runtime *rt);

@@ -59,9 +59,9 @@ static inline weir_task *ended(weir_worker *w, weir_task *t)
     struct one *o = (struct one *)t;
     (void)w;
     o->result = o->io.result;
-    uint64_t until = in_ms(o->long_run_ms);
-    add(&o->over, 1);
-    while (o->long_run_ms != 0 && weir_now() < until)
+    uint64_t until = o->long_run_ms != 0 ? in_ms(o->long_run_ms) : 0;
+    add(&o->over, 1); /* the record may be gone */
+    while (weir_now() < until)
         continue;
     return NULL;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "model_poller.h"
+#include "os/poller.h"
 #include "rig.h"
 
 static struct runtime *rt;
@@ -197,6 +198,22 @@ static void canceller(void)
     rig_worker_end();
 }
 
+/* What could be done at once is over before the poller has heard of it. */
+static void writer_to_be_cancelled(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    op[0].op = POLLER_WRITE;
+    start(w, 0);
+    atom_store(&known, 1u, memory_order_release);
+    work(w, 1);
+    rig_job_await(&job[0]);
+    MODEL_ASSERT(op[0].result == 1 && atom_load(&op[0].state, memory_order_relaxed) == 0);
+    while (atom_load(&asked, memory_order_acquire) == 0)
+        os_relax();
+    MODEL_ASSERT(atom_load(&op[0].state, memory_order_relaxed) == 0);
+    rig_worker_end();
+}
+
 #define CLIENT(name_, setup_, ...) \
     {.name = name_, .setup = setup_, .check = check, .thread = {__VA_ARGS__}, .leaks_ok = true, .preemptions = 2}
 #define RANDOM(name_, setup_, ...) \
@@ -210,6 +227,8 @@ static const struct model_client clients[] = {
     CLIENT("two_that_start", setup_two, starter_and_server, starter_of_one, fire0, fire1),
     CLIENT("keeper_that_gets_stuck", setup_two, starter_of_a_stuck_task, partner, fire0, fire1),
     CLIENT("cancel_against_completion", setup_two, starter_to_be_cancelled, canceller, fire0),
+    CLIENT("cancel_against_a_write_at_once", setup_two, writer_to_be_cancelled, canceller),
+    RANDOM("random_cancel_against_a_write_at_once", setup_two, writer_to_be_cancelled, canceller),
     RANDOM("random_completion_and_submit_against_park", setup_one, starter_and_server, fire0, submitter),
     RANDOM("random_start_beside_a_sleeper", setup_two, starter_in_a_leaf, parker, fire0),
     RANDOM("random_two_that_start", setup_two, starter_and_server, starter_of_one, fire0, fire1),

@@ -3,7 +3,7 @@
  * client_wait.c - a worker waits in a join or a scope while the one that runs the awaited task makes more work.
  *
  * The server pushes a task and then sits in a leaf until somebody else has run it: only the waiter is there to do so. A
- * wake-up that is lost, or a look that is too early, shows as a livelock.
+ * wake-up that is lost, or a look that is too early, shows as a livelock. The same where the waiter is all that is left.
  *
  * Threads: thread 0 waits as worker 0; thread 1 runs the awaited task as worker 1.
  */
@@ -98,6 +98,59 @@ static void server(void)
     rig_worker_end();
 }
 
+/* --- who waits is all that is left -------------------------------------------------------------------------------- */
+
+static void setup_deserted(void)
+{
+    rt = rig_create((uint32_t)model_tag(), 4, 2, 0);
+    weir_scope_init(worker_public(rt->workers[0]), &scope);
+    rig_job_init(&awaited, 8);
+    weir_scope_add(&scope, &awaited.task);
+    model_name(&scope.done.state, "scope");
+}
+
+/* Else the waiter's spin lets the other thread come to its end. */
+static void let_it_wait(void)
+{
+    while (!idle_has_waiters(&rt->idle))
+        os_relax();
+}
+
+/* What is awaited comes from outside. */
+static void submitter(void)
+{
+    let_it_wait();
+    MODEL_ASSERT(runtime_submit(rt, &awaited.task, WEIR_LANE_NORMAL, WEIR_TRY, 0) == 0);
+}
+
+/* Blocks until a task has run for which only the waiter is left, and then does what that waits for. */
+static void block_and_serve(struct worker *w)
+{
+    MODEL_ASSERT(block_begin(w) == 0);
+    rig_job_init(&child[0], 1);
+    MODEL_ASSERT(runtime_submit(rt, &child[0].task, WEIR_LANE_NORMAL, WEIR_TRY, 0) == 0);
+    rig_job_await(&child[0]);
+    MODEL_ASSERT(block_end(w) == 0);
+    worker_run_stolen(w, &awaited.task);
+    rig_worker_end();
+}
+
+static void blocked_server(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    let_it_wait();
+    block_and_serve(w);
+}
+
+/* The waiter has seen that this worker is not blocked. */
+static void late_blocked_server(void)
+{
+    struct worker *w = rig_worker(rt, 1);
+    while (duty_blocked(duty_read(&rt->elastic.duty)) == 0)
+        os_relax();
+    block_and_serve(w);
+}
+
 static void check(void)
 {
     rig_drop(rt);
@@ -118,6 +171,12 @@ static const struct model_client clients[] = {
     CLIENT("scope_against_push", 1, setup_scope, scope_owner, server),
     NARROW("narrow_join_against_push", 1, setup_join, joiner, server),
     NARROW("narrow_scope_against_push", 1, setup_scope, scope_owner, server),
+    CLIENT("stand_in_against_submit", 1, setup_deserted, scope_owner, submitter),
+    CLIENT("stand_in_beside_a_blocked_worker", 2, setup_deserted, scope_owner, blocked_server),
+    CLIENT("stand_in_called_by_who_blocks", 2, setup_deserted, scope_owner, late_blocked_server),
+    RANDOM("random_stand_in_called_by_who_blocks", 2, setup_deserted, scope_owner, late_blocked_server),
+    RANDOM("random_stand_in_against_submit", 1, setup_deserted, scope_owner, submitter),
+    RANDOM("random_stand_in_beside_a_blocked_worker", 2, setup_deserted, scope_owner, blocked_server),
     RANDOM("random_join_against_push", 1, setup_join, joiner, server),
     RANDOM("join_against_push_after_push", 2, setup_join, joiner, server),
     RANDOM("join_against_two_pushes", 2, setup_join_two, joiner, server),
