@@ -39,7 +39,7 @@ void block_leave(struct worker *w)
 /* All others wait or are blocked, and no seat is left: one that waits stands in. */
 static COLD void desert(struct runtime *rt)
 {
-    /* [EL8] acquire: the wait of who counted itself as blocked before this worker did; pairs with the fence in
+    /* [EL9] acquire: the wait of who counted itself as blocked before this worker did; pairs with the fence in
      * idle_begin_wait(). Who does so later finds nobody left and stands in. */
     atom_fence(memory_order_acquire);
     idle_wake_any_waiter(&rt->idle);

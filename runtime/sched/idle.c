@@ -257,7 +257,7 @@ void idle_begin_wait(struct idle *idle, uint32_t id, void *key)
     atom_store(&idle->parking[id]->awaits, key, memory_order_relaxed);
     atom_or(&idle->waiting[id / 64], bit_of(id), memory_order_relaxed);
     atom_add(&idle->waiters, 1u, memory_order_relaxed);
-    /* [PK4] as in idle_announce(). [EL8] release: the wait, before the worker is counted as blocked; pairs with
+    /* [PK4] as in idle_announce(). [EL9] release: the wait, before the worker is counted as blocked; pairs with
      * desert(). */
     atom_fence(memory_order_seq_cst);
 }
