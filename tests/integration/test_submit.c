@@ -585,13 +585,14 @@ Test(submit, more_threads_than_have_records_submit_and_leave_them_to_others)
 }
 
 #define QUEUED_THREADS 8u
+#define LOOKS_ASLEEP 5u /* 1 ms apart: more than a submitter's patience (sched/room.h), in which it sleeps as well */
 
 static struct queued {
     weir_runtime *rt;
     weir_task task;
     pthread_t thread;
 } queued[QUEUED_THREADS];
-static weir_atomic_u32 begun, turns, turn[QUEUED_THREADS]; /* whose task ran first, second ... */
+static weir_atomic_u32 queued_tid, turns, turn[QUEUED_THREADS]; /* whose task ran first, second ... */
 
 static weir_task *note_turn(weir_worker *w, weir_task *self)
 {
@@ -606,9 +607,29 @@ static weir_task *note_turn(weir_worker *w, weir_task *self)
 static void *submit_one(void *arg)
 {
     struct queued *q = arg;
-    add(&begun, 1);
+    set(&queued_tid, (uint32_t)gettid());
     submit_ok(q->rt, &q->task, note_turn);
     return NULL;
+}
+
+static bool is_asleep(uint32_t tid)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    cr_assert_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+    fclose(f);
+    return state == 'S';
+}
+
+/* Until the submitter that was started last sleeps for good. */
+static void await_sleep(void)
+{
+    while (get(&queued_tid) == 0)
+        sleep_ms(1);
+    for (unsigned asleep = 0; asleep < LOOKS_ASLEEP; sleep_ms(1))
+        asleep = is_asleep(get(&queued_tid)) ? asleep + 1 : 0;
 }
 
 Test(submit, blocked_submitters_get_room_in_the_order_in_which_they_came)
@@ -616,9 +637,9 @@ Test(submit, blocked_submitters_get_room_in_the_order_in_which_they_came)
     weir_runtime *rt = start_full(1, 0, &holder, fillers);
     for (uint32_t i = 0; i < QUEUED_THREADS; i++) {
         queued[i].rt = rt;
+        set(&queued_tid, 0);
         cr_assert_eq(pthread_create(&queued[i].thread, NULL, submit_one, &queued[i]), 0);
-        cr_assert(reaches(&begun, i + 1));
-        sleep_ms(5); /* it sleeps, and has lost its patience */
+        await_sleep();
     }
     set(&gate, 1);
     for (uint32_t i = 0; i < QUEUED_THREADS; i++)
