@@ -49,6 +49,8 @@ static inline void note_take(struct worker *w, uint64_t now, uint32_t n, bool ga
             w->trickle = 0;
         else if (w->trickle < TRICKLE)
             w->trickle++;
+    } else if (n >= RING_CHAIN && w->trickle < TRICKLE) {
+        w->trickle = 0; /* batches, with what is left of them where the queue was full */
     }
     w->last_take = now;
     w->more = n >= RING_CHAIN;
