@@ -36,7 +36,7 @@ typedef struct weir_deque_end {
     weir_atomic_u64 split;   /* thieves may take below this position; a mark above bit 48 sends the owner's pop slow */
     char pad1[WEIR_LINE_PAIR - sizeof(weir_atomic_u64)];
     /* owner reads at each push; thieves when they are hungry, to poison it; the owner writes when it is, or is full */
-    weir_atomic_slotp limit; /* a push at or above this position goes slow; NULL: always (poisoned) */
+    weir_atomic_slotp limit; /* a push at or above this position goes slow; below all: always (poisoned) */
     char pad2[WEIR_LINE_PAIR - sizeof(weir_atomic_slotp)];
 } weir_deque_end;
 

@@ -22,6 +22,13 @@
 
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
 
+/* Fetches a line that is about to be changed, while something else is done. A hint: nothing faults. */
+#if defined(__x86_64__)
+#define PREFETCH_OWNED(p) __asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)(p)))
+#else
+#define PREFETCH_OWNED(p) __builtin_prefetch(p, 1)
+#endif
+
 #define weir_assert(x) assert(x)
 
 #endif

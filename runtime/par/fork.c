@@ -19,13 +19,15 @@ int weir_unfork_slow(weir_worker *public, weir_task *t)
         /* Before each pop: a task that is done (it ran at once, for want of memory) has nothing of ours above it. */
         if (state_is_done(t))
             return WEIR_UNFORK_DONE;
-        weir_task *above = deque_pop(&w->dq);
+        weir_task *above = deque_is_dry(&w->dq) ? NULL : deque_pop(&w->dq);
         if (above == t)
             return WEIR_UNFORK_MINE;
         if (above == NULL)
             break;
         worker_run_chain(w, above);
     }
+    if (handoff_take_back(w, t))
+        return WEIR_UNFORK_MINE;
     wait_forked(w, t);
     return WEIR_UNFORK_DONE;
 }

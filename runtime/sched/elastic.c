@@ -140,7 +140,7 @@ void elastic_vacate(struct worker *w)
 /* The parker's promise, in the place of a seat that is the caller's: from here on it is asleep as any other. */
 static void announce(struct runtime *rt, uint32_t id)
 {
-    steal_promise(rt, idle_announce(&rt->idle, id, false));
+    steal_promise(rt, idle_announce(&rt->idle, id, false), DEQUE_ANYBODY);
     if (steal_anything_left(rt) || timers_want_keeper(rt) || io_wants_keeper(rt)) {
         unsigned sent = idle_wake_one(&rt->idle);
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
@@ -276,6 +276,8 @@ static enum elastic_rest sleep_on(struct worker *w, bool announced)
         switch (due < deadline ? sleep_as_keeper(w, announced, due) : sleep_until(w, announced, deadline)) {
         case SLEPT_WOKEN:
             return REST_WOKEN;
+        case SLEPT_HANDED:
+            return REST_HANDED;
         case SLEPT_NEWS:
             if (idle_try_retract(idle, w->id))
                 return REST_WOKEN;

@@ -56,9 +56,10 @@ bool elastic_grow(struct runtime *rt);
 /* An active worker more than are wanted: one that sleeps goes off duty. Worker. */
 void elastic_withdraw(struct runtime *rt);
 
-enum elastic_rest { REST_WOKEN, REST_AGAIN, REST_RETIRED };
+enum elastic_rest { REST_WOKEN, REST_HANDED, REST_AGAIN, REST_RETIRED };
 
-/* Asleep, announced or off duty. REST_WOKEN: counts as searching. REST_AGAIN: not announced any more, nor searching.
+/* Asleep, announced or off duty. REST_WOKEN: counts as searching. REST_HANDED: does not, and has
+ * got a task (handoff.h). REST_AGAIN: not announced any more, nor searching.
  * REST_RETIRED: off duty for good, the thread shall end. The worker. */
 enum elastic_rest elastic_sleep(struct worker *w, bool announced);
 /* A worker with nothing to do, not searching, goes off duty if it is a surplus, and sleeps. REST_AGAIN: it is not. */

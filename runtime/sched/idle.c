@@ -19,7 +19,9 @@
 #define MARK_SETTLED UINT32_C(32) /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
 #define TOKEN_ROUSE UINT32_C(64) /* look whether you are the keeper, and until when */
 #define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
-#define TOKENS_OF_SLEEP (TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE)
+#define TOKEN_HANDED UINT32_C(256) /* claimed from `asleep`: a task is in your hand */
+#define TOKENS_OF_WAKER (TOKEN_SEARCH | TOKEN_HANDED)
+#define TOKENS_OF_SLEEP (TOKENS_OF_WAKER | TOKEN_NUDGE | TOKEN_ROUSE)
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
@@ -27,6 +29,7 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
     atom_store(&idle->sleepers, UINT64_C(0), memory_order_relaxed);
     atom_store(&idle->waiters, 0u, memory_order_relaxed);
     atom_store(&idle->searching, 0u, memory_order_relaxed);
+    atom_store(&idle->handed, 0u, memory_order_relaxed);
     for (unsigned i = 0; i < IDLE_WORDS; i++) {
         atom_store(&idle->asleep[i], UINT64_C(0), memory_order_relaxed);
         atom_store(&idle->waiting[i], UINT64_C(0), memory_order_relaxed);
@@ -69,15 +72,14 @@ static bool hand_token(struct idle *idle, uint32_t id, uint32_t token)
     return true;
 }
 
-static void take_token(struct idle *idle, uint32_t id, uint32_t token)
+/* Sleeps until there is one of `tokens`, and takes it. Returns which. */
+static uint32_t take_token(struct idle *idle, uint32_t id, uint32_t tokens)
 {
     struct parking *p = idle->parking[id];
     for (;;) {
         uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the AND below acquires */
-        if (now & token) {
-            atom_and(&p->token, ~token, memory_order_acquire); /* [PK2] acquire: pairs with hand_token() */
-            return;
-        }
+        if (now & tokens)
+            return atom_and(&p->token, ~tokens, memory_order_acquire) & tokens; /* [PK2] acquire: pairs with hand_token() */
         os_futex_wait(&p->token, now, OS_FOREVER);
     }
 }
@@ -101,6 +103,11 @@ bool idle_end_search(struct idle *idle)
      * pairs with the fences before idle_notify(). */
     atom_fence(memory_order_seq_cst);
     return idle_announced(atom_load(&idle->sleepers, memory_order_relaxed)) != 0; /* relaxed: ordered by the fence */
+}
+
+void idle_search_again(struct idle *idle)
+{
+    atom_add(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as in idle_begin_search() */
 }
 
 void idle_abandon_search(struct idle *idle)
@@ -159,13 +166,14 @@ bool idle_try_retract(struct idle *idle, uint32_t id)
 
 void idle_retract(struct idle *idle, uint32_t id)
 {
-    if (!idle_try_retract(idle, id))
-        take_token(idle, id, TOKEN_SEARCH); /* a waker has claimed us: its token is on the way */
+    /* If not, a waker has claimed us: its token is on the way. */
+    if (!idle_try_retract(idle, id) && take_token(idle, id, TOKENS_OF_WAKER) == TOKEN_HANDED)
+        idle_search_again(idle);
 }
 
 void idle_sleep(struct idle *idle, uint32_t id)
 {
-    take_token(idle, id, TOKEN_SEARCH);
+    (void)take_token(idle, id, TOKEN_SEARCH);
 }
 
 /* --- waking --------------------------------------------------------------------------------------------------- */
@@ -221,6 +229,12 @@ unsigned idle_wake(struct idle *idle, uint32_t id)
     return wake(idle, id) == WAKE_SENT ? 1 : 0;
 }
 
+void idle_wake_handed(struct idle *idle, uint32_t id)
+{
+    atom_store(&idle->handed, id, memory_order_relaxed); /* relaxed: a hint */
+    (void)hand_token(idle, id, TOKEN_HANDED);
+}
+
 unsigned idle_wake_one(struct idle *idle)
 {
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
@@ -270,7 +284,7 @@ void idle_end_wait(struct idle *idle, uint32_t id)
 
 void idle_wait(struct idle *idle, uint32_t id)
 {
-    take_token(idle, id, TOKEN_WAIT);
+    (void)take_token(idle, id, TOKEN_WAIT);
 }
 
 bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline)
@@ -283,7 +297,7 @@ bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline)
         if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
             return false;
     }
-    take_token(idle, id, TOKEN_WAIT);
+    (void)take_token(idle, id, TOKEN_WAIT);
     return true;
 }
 
@@ -330,16 +344,22 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving)
 
 /* --- seats whose workers come and go -------------------------------------------------------------------------- */
 
+/* The token word was `now` when the sleeper took all but a rouse from it. */
+static enum idle_slept slept(uint32_t now)
+{
+    if (now & TOKENS_OF_WAKER)
+        return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_HANDED;
+    return SLEPT_NUDGED;
+}
+
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline)
 {
     struct parking *p = idle->parking[id];
     for (;;) {
         uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the ANDs below acquire */
-        if (now & (TOKEN_SEARCH | TOKEN_NUDGE)) {
+        if (now & (TOKENS_OF_WAKER | TOKEN_NUDGE))
             /* [PK2] acquire: pairs with hand_token(). What it takes counts: a token may have come since the load. */
-            now = atom_and(&p->token, ~(TOKEN_SEARCH | TOKEN_NUDGE | TOKEN_ROUSE | MARK_UNTIMED), memory_order_acquire);
-            return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
-        }
+            return slept(atom_and(&p->token, ~(TOKENS_OF_SLEEP | MARK_UNTIMED), memory_order_acquire));
         if (UNLIKELY(p->stands_in) && (now & TOKEN_WAIT) != 0)
             return SLEPT_OVER; /* the token is taken by who waits */
         if (now & TOKEN_ROUSE) {
@@ -360,8 +380,8 @@ enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller
     bool news = (now & ends) == 0 && poller_wait(poller, deadline);
     /* [PK2] [TM6] acquire: pairs with hand_token() and idle_rouse(). */
     now = atom_and(token, ~(TOKENS_OF_SLEEP | MARK_UNTIMED | MARK_POLLING), memory_order_acquire);
-    if (now & (TOKEN_SEARCH | TOKEN_NUDGE))
-        return now & TOKEN_SEARCH ? SLEPT_WOKEN : SLEPT_NUDGED;
+    if (now & (TOKENS_OF_WAKER | TOKEN_NUDGE))
+        return slept(now);
     if (now & ends & TOKEN_WAIT)
         return SLEPT_OVER;
     if (now & TOKEN_ROUSE)
@@ -506,6 +526,14 @@ void idle_rouse(struct idle *idle, uint32_t id)
     uint32_t old = atom_or(&p->token, TOKEN_ROUSE, memory_order_release);
     if ((old & TOKEN_ROUSE) == 0)
         wake_thread(idle, p, old);
+}
+
+uint32_t idle_count_bits(const struct idle *idle)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++)
+        n += (uint32_t)__builtin_popcountll(idle_asleep(idle, i));
+    return n;
 }
 
 bool idle_is_announced(const struct idle *idle, uint32_t id)

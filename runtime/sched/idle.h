@@ -9,7 +9,8 @@
  * Threads: every function that takes a worker's number is called by that worker, except the wakes: any thread.
  * Invariants:
  *  P1  A set bit in `asleep` means: announced, not yet claimed. Whoever clears it owns the wake-up: the worker itself
- *      (idle_retract) or a waker, which then counts it as searching and hands it TOKEN_SEARCH.
+ *      (idle_retract) or a waker, which then counts it as searching and hands it TOKEN_SEARCH; or one that has a task
+ *      for it, fills its hand (handoff.h) and hands it TOKEN_HANDED: nobody counts on that one to look for anything else.
  *  P2  While somebody sleeps and nobody searches, every running worker's limit is poisoned, or the worker is on its way
  *      through weir_push_slow(), where it looks at the sleepers after a fence.
  *  P3  The last searcher to leave with work looks at all queues after a fence and wakes one more if anything is there.
@@ -33,17 +34,21 @@
 
 /* Where one worker sleeps. */
 struct parking {
+    /* a waker writes, and the worker reads it first */
     weir_atomic_u32 token;   /* TOKEN_*: wakers set, the worker clears; the futex word */
+    weir_atomic_ptr hand;    /* a task given to the worker: see handoff.h */
     bool stands_in;          /* worker's: it waits, and is announced as well: who ends its wait wakes it (search.c) */
-    weir_atomic_ptr serving; /* worker writes: what all tasks in its deque descend from, or NULL (see wait.c) */
+    /* the worker writes while it runs: what all tasks in its deque descend from, or NULL (see wait.c) */
+    weir_atomic_ptr serving ALIGNED(CACHE_LINE);
     weir_atomic_ptr awaits;  /* worker writes: what it waits for while its bit in `waiting` is set */
 } ALIGNED(CACHE_LINE);
 
 struct idle {
-    /* read by every slow push; a wake-up of one of the first 320 workers touches this line and no other of these */
+    /* read by every slow push; a wake-up of one of the first 256 workers touches this line and no other of these */
     weir_atomic_u64 sleepers ALIGNED(CACHE_LINE); /* announced workers, and what they have promised: see below */
     weir_atomic_u32 waiters;   /* workers asleep in a join or a scope */
     weir_atomic_u32 searching; /* workers looking for work */
+    weir_atomic_u32 handed;    /* the worker that was woken last with a task in its hand: a hint */
     weir_atomic_u64 keeper;    /* the sleeper that wakes up by itself for timers: see below */
     weir_atomic_u64 asleep[IDLE_WORDS];
     weir_atomic_u64 waiting[IDLE_WORDS];
@@ -112,6 +117,8 @@ bool idle_begin_search(struct idle *idle) MUST_USE;
 /* Leaves the search with work. True: nobody searches any more while others sleep; the caller looks around (P3). */
 bool idle_end_search(struct idle *idle) MUST_USE;
 
+/* Begins to search, whoever else does: who was woken for a task that another has taken. */
+void idle_search_again(struct idle *idle);
 /* Leaves the search for good, at the end of the runtime: no duty to pass on. */
 void idle_abandon_search(struct idle *idle);
 
@@ -146,6 +153,9 @@ bool idle_all_busy(const struct idle *idle);
 unsigned idle_notify(struct idle *idle);
 /* Wakes worker `id` if it sleeps. After a full fence. Returns wakes sent (0, 1). */
 unsigned idle_wake(struct idle *idle, uint32_t id);
+/* Wakes sleeper `id`, which the caller has claimed by idle_withdraw(), for the task in its hand (handoff.h). It has a
+ * thread, and does not count as searching. */
+void idle_wake_handed(struct idle *idle, uint32_t id);
 /* Wakes one sleeper. Returns wakes sent (0, 1). */
 unsigned idle_wake_one(struct idle *idle);
 /* Wakes everybody who sleeps now: shutdown. */
@@ -169,10 +179,10 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving);
 
 /* --- seats whose workers come and go (elastic.c) --- */
 
-enum idle_slept { SLEPT_WOKEN, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS, SLEPT_OVER };
+enum idle_slept { SLEPT_WOKEN, SLEPT_HANDED, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS, SLEPT_OVER };
 
-/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching. SLEPT_OVER: who stands in shall look at what it
- * waits for. Otherwise the announcement, if any, stands. */
+/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching; SLEPT_HANDED: does not. SLEPT_OVER: who stands in
+ * shall look at what it waits for. Otherwise the announcement, if any, stands. */
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
 enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;
@@ -206,6 +216,13 @@ void idle_resign(struct idle *idle, uint32_t id);
 void idle_rouse(struct idle *idle, uint32_t id);
 /* Whether `id` is announced, and nobody has claimed it. */
 bool idle_is_announced(const struct idle *idle, uint32_t id);
+/* Word `i` of the bitmap of announced workers: a hint. */
+static inline uint64_t idle_asleep(const struct idle *idle, uint32_t i)
+{
+    return atom_load(&idle->asleep[i], memory_order_relaxed); /* relaxed: a claim decides */
+}
+/* How many bits of the bitmap are set: announced, and not claimed. After a fence. */
+uint32_t idle_count_bits(const struct idle *idle);
 /* Worker `id` takes its announcement back and searches, as idle_retract(). False: somebody has claimed it. */
 bool idle_try_retract(struct idle *idle, uint32_t id) MUST_USE;
 

@@ -175,6 +175,15 @@ static weir_task *take_shared(struct worker *w)
     return NULL;
 }
 
+void worker_receive(struct worker *w, weir_task *t)
+{
+    (void)note_queue_time(w, t->stamp);
+    state_clear_queued(t);
+    admission_taken(w, &w->rt->admission, &t, 1);
+    atom_count(&w->counters.injected, 1);
+    PROBE3(inject, w->id, t, 1);
+}
+
 /* Timers that are due, of any worker. */
 static weir_task *take_due(struct worker *w)
 {

@@ -55,10 +55,12 @@ static NOINLINE bool make_room(struct worker *w)
 /* Somebody wants work. */
 static NOINLINE void feed_the_hungry(struct worker *w)
 {
+    if (!deque_is_full(&w->dq) && handoff_push(w))
+        return; /* the poison stays: the giver has not looked for others who are hungry (P2) */
     deque_publish(&w->dq);
     deque_clear_poison(&w->dq);
     if (notify(w))
-        deque_poison(&w->dq);
+        deque_poison(&w->dq, DEQUE_ANYBODY);
 }
 
 void weir_push_slow(weir_worker *public)

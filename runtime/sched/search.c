@@ -20,7 +20,7 @@ static weir_task *sweep(struct worker *w, unsigned rounds, bool force)
     rcu_online(); /* no task runs from here to offline */
     for (unsigned i = 0; t == NULL && i < rounds; i++) {
         if (i > 0) {
-            if (worker_sees_injected(w) || io_has_news(w->rt))
+            if ((t = handoff_take(w, w)) != NULL || worker_sees_injected(w) || io_has_news(w->rt))
                 break;
             worker_pause(w->rt, &relaxes);
         }
@@ -65,11 +65,22 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
     return t;
 }
 
-/* With more workers than processors one look is all: who spins takes a processor from one that has work. */
+/* Leaves its sleep with the task that it was woken for, if nobody else has taken that meanwhile. Nobody counted on it. */
+static weir_task *leave_handed(struct worker *w)
+{
+    weir_task *t = handoff_take(w, w);
+    if (t != NULL) {
+        io_leave(w);
+        timers_hand_on(w->rt);
+    }
+    return t;
+}
+
+/* Looks again and again, until there is a task or spin_us is over. */
 static weir_task *spin(struct worker *w)
 {
     weir_task *t = look(w, 1, false);
-    if (t != NULL || runtime_is_crowded(w->rt))
+    if (t != NULL)
         return t;
     uint64_t deadline = os_now() + (uint64_t)w->rt->config.spin_us * NS_PER_US;
     while (t == NULL && runtime_phase(w->rt) == PHASE_RUNNING && os_now() < deadline) {
@@ -80,11 +91,23 @@ static weir_task *spin(struct worker *w)
     return t;
 }
 
+/* With more workers than processors one look is all: who spins takes a processor from one that has work. */
+static weir_task *search_awake(struct worker *w)
+{
+    weir_task *t = handoff_take(w, w); /* who takes back its announcement may have got one */
+    if (t != NULL)
+        return t;
+    if (runtime_is_crowded(w->rt))
+        return look(w, 1, false);
+    hand_open(&w->park);
+    return handoff_close(w, spin(w));
+}
+
 /* The promise before sleep, after the announcement: from here on a pusher sees the announcement or the poison, or its task
  * is seen here. */
 static weir_task *last_look(struct worker *w, uint64_t sleepers)
 {
-    steal_promise(w->rt, sleepers);
+    steal_promise(w->rt, sleepers, w->id);
     return look(w, 1, true);
 }
 
@@ -101,8 +124,9 @@ static bool all_asleep(struct runtime *rt)
     uint64_t before = duty_read_ordered(&rt->elastic.duty);
     /* [EL2] acquire: each sleeper's place on duty; pairs with idle_announce(). */
     uint32_t sleepers = idle_announced(atom_load(&rt->idle.sleepers, memory_order_acquire));
+    uint32_t bits = idle_count_bits(&rt->idle);
     uint64_t after = duty_read_ordered(&rt->elastic.duty);
-    return duty_stood_still(before, after) && sleepers >= duty_on(after);
+    return duty_stood_still(before, after) && sleepers >= duty_on(after) && bits >= duty_on(after);
 }
 
 /* The last worker to run dry while stopping ends the runtime: the others are all announced, so no task is running. */
@@ -110,6 +134,9 @@ static void end_if_dry(struct runtime *rt)
 {
     if (!nothing_can_come(rt))
         return;
+    /* [HO2] forbids: a worker that was claimed with a task for it is counted as asleep while the claimer misses that the
+     * runtime stops; pairs with wake_with() in handoff.c. */
+    atom_fence(memory_order_seq_cst);
     /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
     if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt) || !io_is_quiet(rt))) /* begun since */
         return;
@@ -140,7 +167,7 @@ static weir_task *search(struct worker *w, bool searching)
 {
     struct runtime *rt = w->rt;
     for (;;) {
-        weir_task *t = searching ? spin(w) : NULL;
+        weir_task *t = searching ? search_awake(w) : NULL;
         if (t != NULL)
             return leave_with(w, t);
         if (runtime_phase(rt) == PHASE_ENDED && nothing_can_come(rt)) {
@@ -157,6 +184,7 @@ static weir_task *search(struct worker *w, bool searching)
             /* What is there but was not to be had is in another thief's hands for a moment: go on searching. */
             idle_retract(&rt->idle, w->id);
             searching = true;
+            t = handoff_close(w, t); /* a waker was faster, and has perhaps brought one */
             if (t != NULL)
                 return leave_with(w, t);
             os_yield();
@@ -167,11 +195,16 @@ static weir_task *search(struct worker *w, bool searching)
         PROBE1(park, w->id);
         enum elastic_rest rest = elastic_sleep(w, true);
         PROBE1(unpark, w->id);
-        if (UNLIKELY(w->park.stands_in) && idle_is_told(&rt->idle, w->id))
-            return leave_with(w, NULL);
         if (rest == REST_RETIRED)
             return NULL;
-        searching = rest == REST_WOKEN;
+        if (rest == REST_HANDED) {
+            if ((t = leave_handed(w)) != NULL)
+                return t;
+            idle_search_again(&rt->idle);
+        }
+        searching = rest == REST_WOKEN || rest == REST_HANDED;
+        if (UNLIKELY(w->park.stands_in) && searching && idle_is_told(&rt->idle, w->id))
+            return leave_with(w, handoff_take(w, w)); /* who takes back its announcement may get a task all the same */
     }
 }
 

@@ -89,13 +89,14 @@ static weir_task *take_public(struct worker *w, struct worker *victim)
 {
     weir_task *t = steal_from(w, victim, NULL);
     if (t == NULL)
-        deque_poison(&victim->dq); /* its next push publishes and looks for sleepers */
+        deque_poison(&victim->dq, w->id); /* its next push publishes and looks for sleepers */
     return t;
 }
 
 static weir_task *take_private(struct worker *w, struct worker *victim)
 {
-    return force_from(w, victim, NULL);
+    weir_task *t = handoff_take(w, victim);
+    return t != NULL ? t : force_from(w, victim, NULL);
 }
 
 weir_task *steal_sweep(struct worker *w, bool force)
@@ -117,7 +118,7 @@ static weir_task *steal_guarded(struct worker *w, struct worker *victim, void *k
     weir_task *t = steal_from(w, victim, &guard);
     if (t != NULL)
         return t;
-    deque_poison(&victim->dq);
+    deque_poison(&victim->dq, DEQUE_ANYBODY);
     return force_from(w, victim, &guard);
 }
 
@@ -154,7 +155,7 @@ bool steal_anything_left(struct runtime *rt)
     rcu_online();
     const struct table *table = table_read(rt);
     for (uint32_t i = 0; i < table->count && !any; i++)
-        any = deque_has_any(&table->at[i].worker->dq);
+        any = deque_has_any(&table->at[i].worker->dq) || hand_holds_task(&table->at[i].worker->park);
     rcu_offline();
     for (uint32_t i = 0; i < rt->guests && !any; i++)
         any = deque_has_any(&guest_at(rt, i)->dq);
@@ -163,32 +164,32 @@ bool steal_anything_left(struct runtime *rt)
 
 /* --- poison ---------------------------------------------------------------------------------------------------- */
 
-/* key: only who serves it; NULL: all. A worker that enters the table, or begins to serve, unseen by this poisons itself
- * (table_add(), worker_serve()). */
-static void poison(struct runtime *rt, const void *key)
+/* key: only who serves it; NULL: all. by: who is hungry, if a task may be given to it directly. A worker that enters
+ * the table, or begins to serve, unseen by this poisons itself (table_add(), worker_serve()). */
+static void poison(struct runtime *rt, const void *key, uint32_t by)
 {
     rcu_online();
     const struct table *table = table_read(rt);
     for (uint32_t i = 0; i < table->count; i++)
         if (key == NULL || serves(table->at[i].worker, key))
-            deque_poison(&table->at[i].worker->dq);
+            deque_poison(&table->at[i].worker->dq, by);
     rcu_offline();
     for (uint32_t i = 0; i < rt->guests; i++)
         if (key == NULL || serves(guest_at(rt, i), key))
-            deque_poison(&guest_at(rt, i)->dq);
+            deque_poison(&guest_at(rt, i)->dq, by);
     if (rt->membarrier)
         os_membarrier(); /* [PK4] [DQ2] heavy: pairs with the light fence in weir_push() */
 }
 
-void steal_promise(struct runtime *rt, uint64_t sleepers)
+void steal_promise(struct runtime *rt, uint64_t sleepers, uint32_t by)
 {
     if (idle_is_fenced(sleepers))
         return; /* who did it sleeps, or somebody who has come since then does (idle.h) */
-    poison(rt, NULL);
+    poison(rt, NULL, by);
     idle_set_fenced(&rt->idle, sleepers);
 }
 
 void steal_poison_servers(struct runtime *rt, const void *key)
 {
-    poison(rt, key);
+    poison(rt, key, DEQUE_ANYBODY);
 }

@@ -164,7 +164,9 @@ static inline int submit_marked(struct runtime *rt, weir_task *t, const struct s
 int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
 {
     const struct submission s = {lane, NULL, policy, deadline};
-    return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+    if (UNLIKELY(!state_set_queued(t)))
+        return -EBUSY;
+    return handoff_submit(rt, t) ? 0 : submit_marked(rt, t, &s);
 }
 
 int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline)

@@ -105,7 +105,7 @@ bool table_add(struct worker *w)
      * with idle_announce(). */
     atom_fence(memory_order_seq_cst);
     if (idle_has_sleepers(&w->rt->idle))
-        deque_poison(&w->dq);
+        deque_poison(&w->dq, DEQUE_ANYBODY);
     return true;
 }
 

@@ -19,6 +19,7 @@
 #include "sched/admission.h"
 #include "sched/elastic.h"
 #include "sched/governor.h"
+#include "sched/handoff.h"
 #include "sched/idle.h"
 #include "sched/io.h"
 #include "sched/rest.h"
@@ -177,17 +178,18 @@ void worker_run_newest(struct worker *w);
 /* loop.c: runs a task that was stolen for a wait, with all that descends from it visible as such to leapfroggers. */
 void worker_run_stolen(struct worker *w, weir_task *t);
 
-/* steal.c: one look at every other deque, public parts first, then (force) private ones; NULL: nothing found. */
+/* steal.c: one look at every other deque, public parts first, then (force) private ones and hands; NULL: nothing found. */
 weir_task *steal_sweep(struct worker *w, bool force);
 /* steal.c: one try at one victim while it serves `key`; NULL: nothing found. */
 weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key);
 /* steal.c: the same at each worker and guest that serves `key`. */
 weir_task *steal_any_descendant(struct worker *w, void *key);
-/* steal.c: whether a task waits on any deque, private parts included, in the injector, or completed by an operation. */
+/* steal.c: whether a task waits on any deque, private parts included, in a hand, in the injector, or completed by an
+ * operation. */
 bool steal_anything_left(struct runtime *rt);
-/* steal.c: sees to it that the next push of each worker and guest goes slow, behind a heavy fence; after idle_announce(),
- * which has returned `sleepers`. */
-void steal_promise(struct runtime *rt, uint64_t sleepers);
+/* steal.c: sees to it that the next push of each worker and guest goes slow, behind a heavy fence, in the name of worker `by`
+ * or of DEQUE_ANYBODY; after idle_announce(), which has returned `sleepers`. */
+void steal_promise(struct runtime *rt, uint64_t sleepers, uint32_t by);
 /* steal.c: the same for those who serve `key`, after idle_begin_wait(). */
 void steal_poison_servers(struct runtime *rt, const void *key);
 
@@ -219,6 +221,8 @@ weir_task *worker_take_injected(struct worker *w);
 void worker_begin_taken(struct worker *w);
 /* intake.c: the same, now and then ahead of own work: outside work that lies beneath it has its turn, too. */
 weir_task *worker_take_ahead(struct worker *w);
+/* intake.c: a task from outside that did not go through a queue has reached the worker. */
+void worker_receive(struct worker *w, weir_task *t);
 /* intake.c: whether there is outside work that the worker may take. Not false beside work from before a full fence. */
 bool worker_sees_injected(struct worker *w);
 /* intake.c: the same for the injectors alone, which any worker may take from. */
@@ -277,7 +281,7 @@ static inline void worker_serve(struct worker *w, void *key)
      * with idle_begin_wait(). */
     atom_fence(memory_order_seq_cst);
     if (UNLIKELY(idle_has_waiters(&w->rt->idle)))
-        deque_poison(&w->dq);
+        deque_poison(&w->dq, DEQUE_ANYBODY);
 }
 
 /* submit.c: hands a ready task to the runtime; see weir_submit_lane(), weir_submit_to(), weir_submit_batch_lane(). */

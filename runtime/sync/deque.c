@@ -25,6 +25,15 @@ static_assert(offsetof(struct deque, end) == offsetof(struct weir_worker, end), 
 static_assert(offsetof(struct deque, spawned) == offsetof(struct weir_worker, spawned), "weir_spawn() counts here");
 static_assert(offsetof(struct deque, top) % LINE_PAIR == 0, "top has its own lines");
 
+/*
+ * limit:  a slot's address | 1 + who is hungry | NULL: somebody is
+ * The last two are poison: below every position, so that each push goes slow.
+ */
+static weir_slot *poison_of(uint32_t by)
+{
+    return by < DEQUE_POISONERS ? (weir_slot *)(uintptr_t)(by + 1u) : NULL;
+}
+
 static uint64_t position_of(uint64_t split)
 {
     return split & POSITION_MASK;
@@ -163,6 +172,37 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
                 return own_task(b);
         } while (position_of(now) <= top);
     }
+}
+
+weir_task *deque_pop_only_fork(struct deque *d)
+{
+    weir_slot *b = deque_bottom(d) - 1;
+    uint64_t pos = position(b);
+    /* relaxed, all: the owner wrote the slot, top does not pass split, and split is read again */
+    bool only = atom_load(&d->end.split, memory_order_relaxed) == pos &&
+                (atom_load(b, memory_order_relaxed) & WEIR_SLOT_FORKED) != 0 &&
+                atom_load(&d->top, memory_order_relaxed) == pos;
+    if (!only)
+        return NULL;
+    set_bottom(d, b); /* [DQ3] */
+    atom_light();     /* [DQ4] light: as in deque_pop() */
+    if (LIKELY(atom_load(&d->end.split, memory_order_relaxed) == pos)) /* relaxed: as in deque_pop() */
+        return own_task(b);
+    set_bottom(d, b + 1); /* a revoker wants it, or has published it: it lay there all the time */
+    return NULL;
+}
+
+void deque_push_back(struct deque *d)
+{
+    set_bottom(d, deque_bottom(d) + 1);
+}
+
+bool deque_is_dry(const struct deque *d)
+{
+    uint64_t bottom = position(deque_bottom(d));
+    /* relaxed, both: top never passes an unmarked split that is at bottom, and the owner alone raises bottom */
+    return atom_load(&d->end.split, memory_order_relaxed) == bottom &&
+           atom_load(&d->top, memory_order_relaxed) == bottom;
 }
 
 weir_task *deque_pop_lowered(struct deque *d)
@@ -371,11 +411,20 @@ enum force_result deque_force(struct deque *d, uint32_t id)
     return to > split ? FORCE_PUBLISHED : FORCE_NOTHING;
 }
 
-void deque_poison(struct deque *d)
+void deque_poison(struct deque *d, uint32_t by)
 {
     /* relaxed: a hint; where it must not be missed (idle.c) fences stand around it. Read first: keep the line shared. */
-    if (atom_load(&d->end.limit, memory_order_relaxed) != NULL)
-        atom_store(&d->end.limit, NULL, memory_order_relaxed);
+    weir_slot *limit = atom_load(&d->end.limit, memory_order_relaxed);
+    weir_slot *poison = poison_of(by);
+    if (!deque_is_poison(limit) || (limit == NULL && poison != NULL && !d->always_public))
+        atom_store(&d->end.limit, poison, memory_order_relaxed);
+}
+
+uint32_t deque_poisoner(const struct deque *d)
+{
+    /* relaxed: a hint, see deque_poison() */
+    uintptr_t limit = (uintptr_t)atom_load(&d->end.limit, memory_order_relaxed);
+    return limit != 0 && limit <= DEQUE_POISONERS ? (uint32_t)(limit - 1) : DEQUE_ANYBODY;
 }
 
 bool deque_has_public(struct deque *d)

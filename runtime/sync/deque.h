@@ -30,6 +30,8 @@
 #include "os/rcu.h"
 
 #define DEQUE_RESERVE 256u /* slots, at most: more than the forks of one task that wait at once, as a rule */
+#define DEQUE_POISONERS 4095u /* numbers that fit into a poisoned limit, below every position */
+#define DEQUE_ANYBODY UINT32_MAX
 #define DEQUE_CAPACITY_MAX (1u << 26) /* slots: 512 MiB of queue, where a flood runs at once instead */
 
 struct deque_buffer {
@@ -69,6 +71,12 @@ int deque_init(struct deque *d, uint32_t capacity, bool always_public) MUST_USE;
 /* Owner's thread or after its end; no thief is online on it any more. */
 void deque_destroy(struct deque *d);
 
+/* Owner: takes the newest task if it is the only one, pushed by a fork, and nobody else wants it just now; or NULL. */
+weir_task *deque_pop_only_fork(struct deque *d) MUST_USE;
+/* Owner: puts it back into its place; nothing was pushed since. */
+void deque_push_back(struct deque *d);
+/* Owner: whether the deque is empty, as far as that can be told without a write. */
+bool deque_is_dry(const struct deque *d);
 /* Owner: the rest of a pop that has lowered bottom, as weir_unfork() does, below the private part. */
 weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
 /* Owner: how many pushes there is room for before one fills the last slot. */
@@ -104,10 +112,16 @@ static inline bool deque_is_full(const struct deque *d)
     return deque_bottom(d) > d->last;
 }
 
+/* Whether this value of `limit` is poison: see deque.c. */
+static inline bool deque_is_poison(const weir_slot *limit)
+{
+    return (uintptr_t)limit <= DEQUE_POISONERS;
+}
 /* Owner: whether somebody has poisoned it. */
 static inline bool deque_is_poisoned(const struct deque *d)
 {
-    return atom_load(&d->end.limit, memory_order_relaxed) == NULL; /* relaxed: a hint, see deque_poison() */
+    /* relaxed: a hint, see deque_poison() */
+    return deque_is_poison(atom_load(&d->end.limit, memory_order_relaxed));
 }
 
 /* Owner, after a push: whether it was a fork. */
@@ -140,8 +154,11 @@ static inline uint64_t deque_position(const struct deque *d)
 enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, weir_task **out) MUST_USE;
 /* Thief: publishes half of the owner's private part behind its back. id: the calling worker, unique. */
 enum force_result deque_force(struct deque *d, uint32_t id);
-/* Thief: makes the owner's next push go slow, where it publishes and looks for sleepers. */
-void deque_poison(struct deque *d);
+/* Thief: makes the owner's next push go slow, where it publishes and looks for sleepers. by: who is hungry, below
+ * DEQUE_POISONERS, or DEQUE_ANYBODY. Poison that tells somebody already stays as it is. */
+void deque_poison(struct deque *d, uint32_t by);
+/* Owner: who has poisoned it, or DEQUE_ANYBODY: not known, or it is not poisoned. */
+uint32_t deque_poisoner(const struct deque *d);
 /* Owner: whether somebody has poisoned it. */
 /* Any: whether something public is there. */
 bool deque_has_public(struct deque *d);

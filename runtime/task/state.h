@@ -89,7 +89,32 @@ static inline uint64_t state_take_with(weir_task *t, uint64_t bits)
 /* Thief, before it goes offline and runs a forked task that it took: tells the joiner whom to leapfrog. */
 static inline void state_set_thief(weir_task *t, uint32_t worker)
 {
-    (void)state_take_with(t, (uint64_t)(worker + 1) << STATE_THIEF_SHIFT);
+    uint64_t bits = (uint64_t)(worker + 1) << STATE_THIEF_SHIFT;
+    uint64_t old = atom_load(&t->state, memory_order_relaxed); /* relaxed: the CAS decides */
+    uint64_t new;
+    do
+        new = old & STATE_TAKEN ? (old & ~(STATE_THIEF_MASK << STATE_THIEF_SHIFT)) | bits
+                                : STATE_FORKED | STATE_TAKEN | bits;
+    while (!atom_cas_weak(&t->state, &old, new, memory_order_relaxed, memory_order_relaxed)); /* relaxed: as above */
+}
+
+/* Owner, about to give a forked task from its deque away: the form with the slot. */
+static inline uint64_t state_place(const weir_task *t)
+{
+    return atom_load(&t->state, memory_order_relaxed); /* relaxed: the task is the owner's alone */
+}
+
+/* Owner, before it gives the task to `worker`. */
+static inline void state_give(weir_task *t, uint32_t worker)
+{
+    /* relaxed: the task is the owner's alone */
+    atom_store(&t->state, STATE_FORKED | STATE_TAKEN | (uint64_t)(worker + 1) << STATE_THIEF_SHIFT, memory_order_relaxed);
+}
+
+/* Owner: nobody got it, and it goes back to its place. */
+static inline void state_keep(weir_task *t, uint64_t place)
+{
+    atom_store(&t->state, place, memory_order_relaxed); /* relaxed: the task is the owner's alone */
 }
 
 /* Owner, before it runs a forked task otherwise than by its join. */

@@ -179,7 +179,7 @@ static void owner(void)
                 run(t);
             break;
         case 'N':
-            deque_poison(&d);
+            deque_poison(&d, DEQUE_ANYBODY);
             break;
         case 'K':
             first_served = pushed;
@@ -229,7 +229,7 @@ static void thief(unsigned n)
             steal(*s == 'H');
             break;
         case 'N':
-            deque_poison(&d);
+            deque_poison(&d, DEQUE_ANYBODY);
             break;
         case 'Q':
             rcu_offline();

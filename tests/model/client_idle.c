@@ -67,6 +67,8 @@ static void parker(uint32_t id, unsigned n)
 static void parker0_1(void) { parker(0, 1); }
 static void parker0_2(void) { parker(0, 2); }
 static void parker2_1(void) { parker(2, 1); }
+static void parker0_all(void) { parker(0, 5); }
+static void parker2_all(void) { parker(2, 5); }
 
 /* One push, then a leaf that lasts until another worker has run the task. */
 static void pusher_leaf(void)
@@ -116,6 +118,15 @@ static void submit01(void)
 {
     submit(0);
     submit(1);
+}
+
+/* One parker may run both. */
+static void submit01_end(void)
+{
+    submit01();
+    rig_job_await(&job[0]);
+    rig_job_await(&job[1]);
+    rig_end(rt);
 }
 
 /* To the inbox of a worker that may be parking, where only that worker finds it. */
@@ -286,7 +297,7 @@ static const struct model_client clients[] = {
      .leaks_ok = true, .preemptions = 2, .deep_preemptions = 3},
     CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
     RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),
-    RANDOM("two_parkers_two_submits", setup_three, parker0_1, submit01, parker2_1),
+    RANDOM("two_parkers_two_submits", setup_three, parker0_all, submit01_end, parker2_all),
     RANDOM("random_two_run_dry", setup_dry, parker0_1, parker1_1),
     RANDOM("three_run_dry", setup_three_dry, parker0_1, parker1_1, parker2_1),
     {.name = "random_last_task_then_dry", .setup = setup_nearly_dry, .check = check_ran,

@@ -77,7 +77,7 @@ static bool steal_once(struct thief *me)
     if (r == STEAL_EMPTY) {
         uint32_t what = rng_below(&me->rng, 4);
         if (what == 0)
-            deque_poison(&owner.dq);
+            deque_poison(&owner.dq, DEQUE_ANYBODY);
         if (what == 1 && rt.membarrier && deque_has_any(&owner.dq)) {
             me->forced += deque_force(&owner.dq, me->id) == FORCE_PUBLISHED;
             r = deque_steal(&owner.dq, NULL, &t);

@@ -2,7 +2,8 @@
  *
  * stress_park.c - parking against pushing: after pauses of random length a busy worker makes one to three tasks, which
  * only other workers can run, because their maker waits for that in a leaf; an outside thread does so with submits.
- * The tasks of a burst wait for each other, so that each needs a worker of its own.
+ * The tasks of a burst wait for each other, so that each needs a worker of its own. In between a task is forked and joined
+ * about when another worker gets it: it runs once, here or there.
  *
  * Pauses are drawn around the time that a worker searches before it sleeps, so that pushes meet workers at every step
  * of falling asleep. A lost wake-up is found by the maker: it gives up after HANG_LIMIT with the runtime's counts.
@@ -119,6 +120,41 @@ static void make_tasks(weir_worker *w, void *arg)
     }
 }
 
+struct lone {
+    weir_task task;
+    uint32_t runs;   /* not atomic: the join orders it */
+    uint32_t spin_ns;
+};
+
+static weir_task *run_lone(weir_worker *w, weir_task *self)
+{
+    struct lone *l = (struct lone *)self;
+    (void)w;
+    for (uint64_t end = weir_now() + l->spin_ns; weir_now() < end;)
+        continue;
+    l->runs++;
+    return NULL;
+}
+
+/* Joins what may be on its way to another worker, in its hand, or under way. */
+static void fork_and_join(weir_worker *w, void *arg)
+{
+    struct rng *rng = &((struct maker *)arg)->rng;
+    for (uint32_t i = 0; i < ROUND_TASKS; i++) {
+        struct lone l = {.task.run = run_lone, .spin_ns = rng_below(rng, 1000)};
+        if (rng_below(rng, 4) == 0)
+            pause_for(rng);
+        weir_fork(w, &l.task);
+        for (uint64_t end = weir_now() + rng_below(rng, 4000); weir_now() < end;)
+            continue;
+        if (weir_join(w, &l.task) != 0 || l.runs != 1) {
+            fprintf(stderr, "a fork has run %u times (--seed %llu)\n", l.runs, (unsigned long long)seed);
+            abort();
+        }
+        tasks_total++;
+    }
+}
+
 static void submit_tasks(struct rng *rng, uint32_t workers)
 {
     for (uint32_t i = 0; i < ROUND_TASKS; i++) {
@@ -153,7 +189,7 @@ static void run_round(struct rng *rng)
     } else {
         struct maker m = {.others = c.workers - 1};
         rng_seed(&m.rng, rng_next(rng));
-        if (weir_call(rt, make_tasks, &m) != 0)
+        if (weir_call(rt, make_tasks, &m) != 0 || weir_call(rt, fork_and_join, &m) != 0)
             abort();
     }
     if (weir_stop(rt, WEIR_DRAIN, WEIR_FOREVER) != 0)

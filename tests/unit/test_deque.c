@@ -170,7 +170,7 @@ Test(deque, tasks_are_private_until_somebody_wants_some)
     cr_assert_eq(steal(), -1);
     cr_assert(deque_has_any(&w.dq));
     cr_assert_not(deque_has_public(&w.dq));
-    deque_poison(&w.dq);
+    deque_poison(&w.dq, DEQUE_ANYBODY);
     cr_assert_eq(steal(), -1, "poison itself publishes nothing");
     push(9); /* publishes half of ten */
     for (int i = 0; i < 5; i++)
@@ -184,13 +184,61 @@ Test(deque, tasks_are_private_until_somebody_wants_some)
     end();
 }
 
+Test(deque, poison_tells_who_is_hungry)
+{
+    begin(64, false);
+    cr_assert_eq(deque_poisoner(&w.dq), DEQUE_ANYBODY);
+    deque_poison(&w.dq, DEQUE_ANYBODY);
+    cr_assert_eq(deque_poisoner(&w.dq), DEQUE_ANYBODY);
+    cr_assert(deque_is_poisoned(&w.dq));
+    deque_poison(&w.dq, 0);
+    deque_poison(&w.dq, 7);
+    deque_poison(&w.dq, DEQUE_ANYBODY);
+    cr_assert_eq(deque_poisoner(&w.dq), 0, "the first to say who it is");
+    push(1); /* nobody sleeps: the poison is gone */
+    cr_assert_not(deque_is_poisoned(&w.dq));
+    deque_poison(&w.dq, DEQUE_POISONERS - 1);
+    cr_assert_eq(deque_poisoner(&w.dq), DEQUE_POISONERS - 1);
+    push(2);
+    cr_assert_eq(pop(), 2);
+    cr_assert_eq(pop(), 1);
+    end();
+}
+
+Test(deque, fork_is_popped_for_another_worker_only_if_it_is_alone)
+{
+    static weir_task fork[2];
+    begin(64, false);
+    push(1);
+    cr_assert_null(deque_pop_only_fork(&w.dq), "no join waits for it");
+    weir_fork(worker_public(&w), &fork[0]);
+    cr_assert_null(deque_pop_only_fork(&w.dq), "not alone");
+    cr_assert_eq(deque_pop(&w.dq), &fork[0]);
+    cr_assert_eq(pop(), 1);
+    cr_assert(deque_is_dry(&w.dq));
+    weir_fork(worker_public(&w), &fork[0]);
+    cr_assert_not(deque_is_dry(&w.dq));
+    cr_assert_eq(deque_pop_only_fork(&w.dq), &fork[0]);
+    cr_assert(deque_is_dry(&w.dq));
+    deque_push_back(&w.dq);
+    cr_assert_not(deque_is_dry(&w.dq));
+    weir_fork(worker_public(&w), &fork[1]);
+    cr_assert_eq(deque_pop(&w.dq), &fork[1]);
+    cr_assert_eq(deque_pop(&w.dq), &fork[0]);
+    weir_fork(worker_public(&w), &fork[0]);
+    cr_assert_eq(force(), FORCE_PUBLISHED);
+    cr_assert_null(deque_pop_only_fork(&w.dq), "others may take it");
+    cr_assert_eq(deque_pop(&w.dq), &fork[0]);
+    end();
+}
+
 Test(deque, single_private_task_is_published_too)
 {
     begin(4, false);
     push(1);
     cr_assert_eq(force(), FORCE_PUBLISHED);
     cr_assert_eq(steal(), 1);
-    deque_poison(&w.dq);
+    deque_poison(&w.dq, DEQUE_ANYBODY);
     push(2);
     cr_assert_eq(steal(), 2);
     cr_assert_eq(pop(), -1);
@@ -387,7 +435,7 @@ Test(deque, random_operations_agree_with_an_array)
             } else if (what < 94) {
                 (void)force();
             } else if (what < 97) {
-                deque_poison(&w.dq);
+                deque_poison(&w.dq, DEQUE_ANYBODY);
             } else {
                 deque_shrink(&w.dq);
             }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "sched/handoff.h"
 #include "sched/idle.h"
 
 #define WORKERS 130u /* guests included; more than two words of the bitmap */
@@ -105,6 +106,54 @@ Test(idle, retract_after_a_wake_takes_the_token)
     idle_retract(&idle, 3);
     cr_assert_eq(value(&park[3].token), 0, "a stale token would cut the next sleep short");
     cr_assert_eq(value(&idle.searching), 1);
+}
+
+static weir_task given;
+
+static void give_to_sleeper(uint32_t id)
+{
+    idle_announce(&idle, id, false);
+    cr_assert(idle_withdraw(&idle, id));
+    hand_fill(&park[id], &given);
+    idle_wake_handed(&idle, id);
+}
+
+Test(idle, sleeper_that_gets_a_task_does_not_count_as_searching)
+{
+    give_to_sleeper(70);
+    cr_assert_not(idle_has_sleepers(&idle));
+    cr_assert_eq(idle_sleep_until(&idle, 70, OS_FOREVER), SLEPT_HANDED);
+    cr_assert_eq(value(&idle.searching), 0);
+    cr_assert_eq(hand_take(&park[70]), &given);
+    cr_assert_null(hand_take(&park[70]));
+    cr_assert_eq(value(&park[70].token), 0);
+}
+
+Test(idle, retract_after_a_task_was_given_searches_and_has_the_task)
+{
+    give_to_sleeper(3);
+    idle_retract(&idle, 3);
+    cr_assert_eq(value(&idle.searching), 1);
+    cr_assert_eq(hand_close(&park[3]), &given);
+    cr_assert_eq(value(&park[3].token), 0);
+}
+
+Test(idle, hand_takes_one_task_while_it_is_open)
+{
+    weir_task other;
+    cr_assert_not(hand_give(&park[0], &given), "closed");
+    hand_open(&park[0]);
+    cr_assert_not(hand_holds_task(&park[0]));
+    cr_assert_null(hand_take(&park[0]));
+    cr_assert(hand_give(&park[0], &given));
+    cr_assert(hand_holds_task(&park[0]));
+    cr_assert_not(hand_give(&park[0], &other), "full");
+    cr_assert_not(hand_take_back(&park[0], &other), "another task");
+    cr_assert(hand_take_back(&park[0], &given));
+    cr_assert_not(hand_give(&park[0], &given), "closed, by who took it");
+    cr_assert_null(hand_close(&park[0]));
+    hand_open(&park[0]);
+    cr_assert_null(hand_close(&park[0]));
 }
 
 Test(idle, last_searcher_is_told_of_sleepers)
