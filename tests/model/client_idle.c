@@ -241,6 +241,26 @@ static void leaver(void)
     rig_worker_end();
 }
 
+/* The same without the search: announced, it looks whether that was the end, and sleeps until it is. */
+static void announce_and_sleep(uint32_t id)
+{
+    (void)rig_worker(rt, id);
+    idle_announce(&rt->idle, id, false);
+    runtime_check_rest(rt);
+    idle_sleep(&rt->idle, id);
+    MODEL_ASSERT(runtime_phase(rt) == PHASE_ENDED);
+    rig_worker_end();
+}
+
+static void returner(void)
+{
+    idle_retract(&rt->idle, 0);
+    idle_abandon_search(&rt->idle);
+    announce_and_sleep(0);
+}
+
+static void announcer1(void) { announce_and_sleep(1); }
+
 static void check_ran(void)
 {
     MODEL_ASSERT(atom_load(&job[0].ran, memory_order_relaxed) == 1);
@@ -304,6 +324,7 @@ static const struct model_client clients[] = {
      .thread = {parker0_2, popper}, .leaks_ok = true, .pct = true, .executions = 20000},
     {.name = "end_against_a_leaver", .setup = setup_leaving, .check = check, .thread = {leaver, parker1_1},
      .leaks_ok = true, .pct = true, .pct_depth = 7, .executions = 20000},
+    CLIENT("end_against_a_returner", setup_leaving, returner, announcer1),
     RANDOM("park_against_a_move", setup_full, parker0_5, looker_leaf),
     RANDOM("random_park_against_two_pushes", setup_two, parker0_2, pusher_two),
     RANDOM("random_join_of_a_stolen_task", setup_two, parker0_1, forker),
