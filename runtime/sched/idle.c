@@ -46,8 +46,9 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
 /* Clears a worker's bit; true if this call cleared it. */
 static bool claim(weir_atomic_u64 *map, uint32_t id)
 {
-    /* relaxed: one claimer per announcement, which the word alone decides; the token carries the order [PK2] */
-    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_relaxed) & bit_of(id)) != 0;
+    /* One claimer per announcement, which the word alone decides; the token carries the order of the rest [PK2].
+     * [PK5] acquire: that the sleeper is counted; pairs with idle_announce(). */
+    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acquire) & bit_of(id)) != 0;
 }
 
 /* The token word was `old` before a token was added. */
@@ -119,15 +120,17 @@ void idle_abandon_search(struct idle *idle)
 
 uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching)
 {
-    /* [EL8] release: a seat that has no thread, as its last owner left it; pairs with bring() in elastic.c.
+    /* The count, then the bit: who claims the bit counts it out, and there are never fewer counted than asleep.
+     * [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
+    uint64_t before = atom_add(&idle->sleepers, UINT64_C(1), memory_order_release);
+    /* [PK5] release: the count before the bit; pairs with claim().
+     * [EL8] release: a seat that has no thread, as its last owner left it; pairs with bring() in elastic.c.
      * [EL6] release: that the worker is not settled; pairs with idle_withdraw(). The rest is ordered by the fence below. */
     atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_release);
-    /* [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
-    uint64_t before = atom_add(&idle->sleepers, UINT64_C(1), memory_order_release);
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
     /* [EL7] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
-     * [TM2] [TM4] the same, then the look at timers; pairs with tell(), timers_hand_on() and check_end() in timers.c.
+     * [TM2] [TM4] the same, then the look at timers; pairs with tell() and timers_hand_on() in timers.c, and end_if_dry().
      * [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
      * the fences in weir_push_slow() and submit.c; the heavy fence of the parker, or of one before it in the same era,
      * covers pushes that go fast. */

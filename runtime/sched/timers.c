@@ -182,15 +182,6 @@ static inline void set_free(weir_timer *timer, uint64_t state)
     atom_store(&timer->state, state, memory_order_release);
 }
 
-/* The last timer of a closed runtime is gone: nothing may be left to wait for. */
-static void check_end(struct runtime *rt)
-{
-    /* [TM4] forbids: a worker that goes to sleep still sees the timer while this misses the worker; pairs with
-     * idle_announce(). */
-    atom_fence(memory_order_seq_cst);
-    runtime_check_rest(rt);
-}
-
 int timers_why_not(const weir_timer *timer)
 {
     /* relaxed: it tells the caller nothing else */
@@ -217,8 +208,8 @@ int timers_cancel(struct runtime *rt, weir_timer *timer)
             set_free(timer, TIMER_CANCELLED);
         }
         unlock(tw);
-        if (UNLIKELY(last))
-            check_end(rt);
+        if (UNLIKELY(last)) /* nothing may be left to wait for: [TM4], see end_if_dry() */
+            runtime_check_rest(rt);
         if (LIKELY(mine))
             return 0;
     }
