@@ -90,13 +90,10 @@ static bool start_thread(struct runtime *rt, struct worker *w)
     return false;
 }
 
-/* The waker of an absent seat has claimed it. */
+/* The waker of an absent seat has claimed it, and with it has acquired the seat as its last owner left it [EL8]. */
 static bool bring(struct idle *idle, uint32_t id)
 {
     struct runtime *rt = CONTAINER_OF(idle, struct runtime, idle);
-    /* [EL8] acquire: the seat as its last owner left it, from who has announced it; pairs with idle_announce(), which the
-     * claim has read from. */
-    atom_fence(memory_order_acquire);
     struct worker *w = rt->workers[id];
     bool ended = runtime_phase(rt) == PHASE_ENDED;
     if (!ended && start_thread(rt, w))

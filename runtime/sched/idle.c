@@ -46,8 +46,8 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
 /* Clears a worker's bit; true if this call cleared it. */
 static bool claim(weir_atomic_u64 *map, uint32_t id)
 {
-    /* One claimer per announcement, which the word alone decides; the token carries the order of the rest [PK2].
-     * [PK5] acquire: that the sleeper is counted; pairs with idle_announce(). */
+    /* One claimer per announcement, which the word alone decides; what the claimer did goes with the token [PK2].
+     * [PK5] [EL6] [EL8] acquire: what was before the announcement; pairs with idle_announce(). */
     return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acquire) & bit_of(id)) != 0;
 }
 
@@ -124,8 +124,8 @@ uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching)
      * [EL2] release: the seat's place on duty before the sleeper; pairs with all_asleep(). */
     uint64_t before = atom_add(&idle->sleepers, UINT64_C(1), memory_order_release);
     /* [PK5] release: the count before the bit; pairs with claim().
-     * [EL8] release: a seat that has no thread, as its last owner left it; pairs with bring() in elastic.c.
-     * [EL6] release: that the worker is not settled; pairs with idle_withdraw(). The rest is ordered by the fence below. */
+     * [EL8] release: a seat that has no thread, as its last owner left it; pairs with claim(), and is used by bring().
+     * [EL6] release: that the worker is not settled; pairs with claim(). The rest is ordered by the fence below. */
     atom_or(&idle->asleep[id / 64], bit_of(id), memory_order_release);
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
@@ -428,7 +428,6 @@ bool idle_withdraw(struct idle *idle, uint32_t id)
 {
     if (!claim(idle->asleep, id))
         return false;
-    atom_fence(memory_order_acquire); /* [EL6] acquire: pairs with idle_announce() */
     count_out(idle);
     return true;
 }
