@@ -13,6 +13,8 @@
 
 #include <errno.h>
 
+#include "sync/thread_record.h"
+
 #define INDEX_BITS 8
 #define INDEX_MASK 0xffu
 #define CLOSING (UINT32_C(1) << 31) /* users: the closer waits for the count to fall to itself */
@@ -35,23 +37,23 @@ static struct entry table[WEIR_RUNTIMES_MAX];
 #endif
 
 struct visitor {
+    struct thread_record record;
     weir_atomic_ptr inside; /* the handle under which its thread is inside by mark, or NULL */
-    weir_atomic_u32 taken;  /* 1: a thread has it */
     uint32_t nested;        /* counted calls of the thread above the one by mark */
-    struct os_exit exit;    /* gives it back */
 } ALIGNED(CACHE_LINE);
 
+static_assert(offsetof(struct visitor, record) == 0, "as thread_record_claim() wants it");
 static struct visitor visitors[VISITORS_MAX];
 static _Thread_local struct visitor *own __attribute__((tls_model("initial-exec")));
 static _Thread_local bool has_asked __attribute__((tls_model("initial-exec"))); /* for a visitor */
 
 /* --- visitors --------------------------------------------------------------------------------------------------- */
 
-static void visitor_release(void *v)
+static void visitor_leave(void *v)
 {
     own = NULL;
-    has_asked = false; /* other destructors of this thread may call us still */
-    atom_store(&((struct visitor *)v)->taken, 0u, memory_order_release); /* [HA8] release: pairs with visitor_claim() */
+    has_asked = false; /* other exit functions of this thread may call us still */
+    thread_record_release(&((struct visitor *)v)->record);
 }
 
 /* NULL: all are taken, or there is no asymmetric fence. */
@@ -60,23 +62,8 @@ static NOINLINE struct visitor *visitor_claim(void)
     has_asked = true;
     if (!os_membarrier_init())
         return NULL;
-    for (uint32_t i = 0; i < VISITORS_MAX; i++) {
-        struct visitor *v = &visitors[i];
-        uint32_t no = 0;
-        if (atom_load(&v->taken, memory_order_relaxed) != 0) /* relaxed: a hint */
-            continue;
-        /* [HA8] acquire: the record as its last thread left it; pairs with visitor_release(). Weak: another will do. */
-        if (!atom_cas_weak(&v->taken, &no, 1u, memory_order_acquire, memory_order_relaxed))
-            continue;
-        v->exit = (struct os_exit){.fn = visitor_release, .arg = v};
-        if (!os_at_thread_exit(&v->exit)) {
-            visitor_release(v);
-            has_asked = true;
-            return NULL;
-        }
-        return own = v;
-    }
-    return NULL;
+    struct thread_record *r = thread_record_claim(visitors, sizeof(visitors[0]), VISITORS_MAX, visitor_leave);
+    return own = r != NULL ? CONTAINER_OF(r, struct visitor, record) : NULL;
 }
 
 static inline weir_runtime *inside_of(const struct visitor *v)
@@ -86,7 +73,7 @@ static inline weir_runtime *inside_of(const struct visitor *v)
 
 static inline bool is_nested(const struct visitor *v)
 {
-    plain_reads(v->nested); /* [HA8] */
+    plain_reads(v->nested); /* [TR1] */
     return v->nested > 0;
 }
 
@@ -170,7 +157,7 @@ static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime *
 static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runtime **rt)
 {
     if (own != NULL && inside_of(own) != NULL) {
-        plain_writes(own->nested); /* [HA8] */
+        plain_writes(own->nested); /* [TR1] */
         own->nested++;
     }
     /* [HA3] acquire: who counts in behind the closer sees the closed generation; pairs with handle_close(). */
@@ -181,7 +168,7 @@ static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runti
 static NOINLINE void leave_counted(struct entry *e)
 {
     if (own != NULL && is_nested(own)) {
-        plain_writes(own->nested); /* [HA8] */
+        plain_writes(own->nested); /* [TR1] */
         own->nested--;
     }
     /* [HA4] release: what the caller did inside; pairs with handle_close(). */
@@ -316,8 +303,8 @@ void handle_after_fork(void)
         if (&visitors[i] == own)
             continue;
         atom_store(&visitors[i].inside, NULL, memory_order_relaxed);
-        atom_store(&visitors[i].taken, 0u, memory_order_relaxed);
         visitors[i].nested = 0;
+        thread_record_release(&visitors[i].record);
     }
     worker_set_self(NULL);
 }

@@ -6,57 +6,43 @@
  */
 #include "sync/outside.h"
 
-#include "base/atomics.h"
-#include "os/os.h"
+#include "sync/thread_record.h"
 
 #ifndef OUTSIDE_SLABS_MAX
 #define OUTSIDE_SLABS_MAX 64u /* a choice: later threads' records come from the C library */
 #endif
 
 struct outside {
-    struct slab slab;       /* its thread's; all zero: as slab_init() leaves it but for the stack */
-    weir_atomic_u32 taken;  /* 1: a thread has it */
-    bool ready;             /* its thread's: slab_init() was called */
-    struct os_exit exit;    /* gives it back */
+    struct thread_record record;
+    struct slab slab; /* its thread's; all zero: as slab_init() leaves it but for the stack */
+    bool ready;       /* its thread's: slab_init() was called */
 };
 
+static_assert(offsetof(struct outside, record) == 0, "as thread_record_claim() wants it");
 static struct outside all[OUTSIDE_SLABS_MAX];
 static _Thread_local struct outside *own __attribute__((tls_model("initial-exec")));
 static _Thread_local bool has_asked __attribute__((tls_model("initial-exec")));
 
-static void release(void *arg)
+static void leave(void *arg)
 {
     struct outside *o = arg;
     own = NULL;
-    has_asked = false; /* other destructors of this thread may make records still */
+    has_asked = false; /* other exit functions of this thread may make records still */
     slab_trim(&o->slab);
-    atom_store(&o->taken, 0u, memory_order_release); /* [SL4] release: the slab as it is; pairs with claim() */
+    thread_record_release(&o->record);
 }
 
 static NOINLINE struct slab *claim(void)
 {
     has_asked = true;
-    for (uint32_t i = 0; i < OUTSIDE_SLABS_MAX; i++) {
-        struct outside *o = &all[i];
-        uint32_t no = 0;
-        if (atom_load(&o->taken, memory_order_relaxed) != 0) /* relaxed: a hint */
-            continue;
-        /* [SL4] acquire: the slab as its last thread left it; pairs with release(). Weak: another will do. */
-        if (!atom_cas_weak(&o->taken, &no, 1u, memory_order_acquire, memory_order_relaxed))
-            continue;
-        if (!o->ready)
-            (void)slab_init(&o->slab, i); /* always 0 */
-        o->ready = true;
-        o->exit = (struct os_exit){.fn = release, .arg = o};
-        if (os_at_thread_exit(&o->exit)) {
-            own = o;
-            return &o->slab;
-        }
-        release(o);
-        has_asked = true;
+    struct thread_record *r = thread_record_claim(all, sizeof(all[0]), OUTSIDE_SLABS_MAX, leave);
+    if (r == NULL)
         return NULL;
-    }
-    return NULL;
+    own = CONTAINER_OF(r, struct outside, record);
+    if (!own->ready)
+        (void)slab_init(&own->slab, (uint32_t)(own - all)); /* always 0 */
+    own->ready = true;
+    return &own->slab;
 }
 
 struct slab *outside_slab(void)
