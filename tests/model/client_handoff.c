@@ -150,24 +150,9 @@ static void robber(void)
     rig_worker_end();
 }
 
-static weir_task *forked_run(weir_worker *w, weir_task *t)
-{
-    struct rig_job *j = (struct rig_job *)(void *)t;
-    (void)w;
-    MODEL_WRITE(j->result, MODEL_READ(j->payload) + 1);
-    return NULL;
-}
-
 static void fork_and_join(void)
 {
-    struct worker *w = rig_worker(rt, 1);
-    struct rig_job *j = model_alloc(sizeof *j); /* tracked: gone the moment that the join returns */
-    j->task.run = forked_run;
-    MODEL_WRITE(j->payload, 3);
-    weir_fork(worker_public(w), &j->task);
-    MODEL_ASSERT(weir_join(worker_public(w), &j->task) == 0);
-    MODEL_ASSERT(MODEL_READ(j->result) == 4);
-    model_free(j);
+    rig_fork_and_join(rig_worker(rt, 1));
     rig_worker_end();
 }
 
@@ -182,7 +167,7 @@ static void fork_join_end(void)
 static weir_task *noted_run(weir_worker *w, weir_task *t)
 {
     struct rig_job *j = (struct rig_job *)(void *)t;
-    (void)forked_run(w, t);
+    (void)rig_forked_run(w, t);
     atom_store(&j->ran, 1u, memory_order_release);
     return NULL;
 }

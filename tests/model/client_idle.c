@@ -148,25 +148,10 @@ static void send(uint32_t by, int i)
 static void send0(void) { send(1, 0); }
 static void send1(void) { send(2, 1); }
 
-static weir_task *forked_run(weir_worker *w, weir_task *t)
-{
-    struct rig_job *j = (struct rig_job *)(void *)t;
-    (void)w;
-    MODEL_WRITE(j->result, MODEL_READ(j->payload) + 1);
-    return NULL;
-}
-
 /* Fork and join of one task; then the runtime ends. */
 static void forker(void)
 {
-    struct worker *w = rig_worker(rt, 1);
-    struct rig_job *j = model_alloc(sizeof *j); /* tracked: gone the moment that the join returns */
-    j->task.run = forked_run;
-    MODEL_WRITE(j->payload, 3);
-    weir_fork(worker_public(w), &j->task);
-    MODEL_ASSERT(weir_join(worker_public(w), &j->task) == 0);
-    MODEL_ASSERT(MODEL_READ(j->result) == 4);
-    model_free(j);
+    rig_fork_and_join(rig_worker(rt, 1));
     rig_end(rt);
     rig_worker_end();
 }

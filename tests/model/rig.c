@@ -158,3 +158,22 @@ void rig_job_await(struct rig_job *j)
         os_relax();
     MODEL_ASSERT(MODEL_READ(j->result) == MODEL_READ(j->payload) + 1);
 }
+
+weir_task *rig_forked_run(weir_worker *w, weir_task *t)
+{
+    struct rig_job *j = (struct rig_job *)(void *)t;
+    (void)w;
+    MODEL_WRITE(j->result, MODEL_READ(j->payload) + 1);
+    return NULL;
+}
+
+void rig_fork_and_join(struct worker *w)
+{
+    struct rig_job *j = model_alloc(sizeof *j); /* tracked: gone the moment that the join returns */
+    j->task.run = rig_forked_run;
+    MODEL_WRITE(j->payload, 3);
+    weir_fork(worker_public(w), &j->task);
+    MODEL_ASSERT(weir_join(worker_public(w), &j->task) == 0);
+    MODEL_ASSERT(MODEL_READ(j->result) == 4);
+    model_free(j);
+}

@@ -42,5 +42,9 @@ struct rig_job {
 void rig_job_init(struct rig_job *j, int payload);
 /* Waits, like a task that is busy and makes no new ones, until the job has run. */
 void rig_job_await(struct rig_job *j);
+/* What a forked job runs: its result is its payload and one. */
+weir_task *rig_forked_run(weir_worker *w, weir_task *t);
+/* The worker forks and joins one. */
+void rig_fork_and_join(struct worker *w);
 
 #endif
