@@ -137,7 +137,8 @@ static void end_if_dry(struct runtime *rt)
     /* [HO2] forbids: a worker that was claimed with a task for it is counted as asleep while the claimer misses that the
      * runtime stops; pairs with wake_with() in handoff.c.
      * [TM4] forbids: a worker that goes to sleep still sees the last timer while who cancelled it, and looks here, misses the
-     * worker; pairs with idle_announce(). */
+     * worker; pairs with idle_announce().
+     * [IQ6] acquire: that who took the last tasks is awake; pairs with ring_take(). */
     atom_fence(memory_order_seq_cst);
     /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
     if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt) || !io_is_quiet(rt))) /* begun since */

@@ -103,8 +103,8 @@ static inline enum slot_state state_of(const struct ring *r, uint64_t cursor, ui
 
 static inline void move_on(weir_atomic_u64 *cursor, uint64_t from, uint64_t to)
 {
-    /* [IQ1] release: the entries before `to` were filled (taken); pairs with the acquires in ring_push(), front(),
-     * ring_take() and at_head(). relaxed on failure: somebody else has moved it on. Weak: a cursor may lag (R3). */
+    /* [IQ1] release: the entries before `to` were filled (taken); pairs with the acquires in ring_push(), front()
+     * and ring_take(). relaxed on failure: somebody else has moved it on. Weak: a cursor may lag (R3). */
     (void)atom_cas_weak(cursor, &from, to, memory_order_release, memory_order_relaxed);
 }
 
@@ -308,7 +308,7 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
         weir_task *t = (weir_task *)(uintptr_t)((word & ADDRESS_MASK) << 3);
         __builtin_prefetch(t, 1);
         /* [IQ2] acquire: the tasks; pairs with ring_push(). [IQ6] release: what this taker has pushed before, and that
-         * it is awake; pairs with the load above, front() and at_head(). relaxed on failure: another was faster. */
+         * it is awake; pairs with the load above, front() and end_if_dry(). relaxed on failure: another was faster. */
         if (!atom_cas_weak(slot_of(r, cursor), &word, word_of(lap_of(r, cursor) + 1, n, 0), memory_order_acq_rel,
                            memory_order_relaxed))
             continue;
@@ -330,10 +330,11 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
 /* The first position that is not taken, in *cursor, and what its slot says. */
 static enum slot_state at_head(struct ring *r, uint64_t *cursor, uint64_t *word)
 {
-    *cursor = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
+    /* relaxed, both: a slot's word alone says what became of its position, and a push that happened before is in it. Who
+     * relies on what the takers did before has a fence: [IQ6] in end_if_dry(). */
+    *cursor = atom_load(&r->head, memory_order_relaxed);
     for (;;) {
-        /* [IQ6] acquire: that the takers are awake, for who counts the sleepers next; pairs with ring_take(). */
-        *word = atom_load(slot_of(r, *cursor), memory_order_acquire);
+        *word = atom_load(slot_of(r, *cursor), memory_order_relaxed);
         enum slot_state state = state_of(r, *cursor, *word);
         if (state != SLOT_TAKEN)
             return state;

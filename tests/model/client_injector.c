@@ -42,34 +42,36 @@ struct script {
     uint32_t capacity;
     bool any_order;
     unsigned rounds; /* a push and a take each, before the threads begin: pushers' copy of the head is behind */
+    unsigned there;  /* tasks that are there when the threads begin, as if thread 3 had pushed them */
 };
 
 static const struct script scripts[] = {
-    /* 0 */ {{"P", "C"}, 1, false, 0},
-    /* 1 */ {{"P", "P", "C"}, 1, false, 0},
-    /* 2 */ {{"Pc", "Pc"}, 2, false, 0},
-    /* 3 */ {{"PP", "CC"}, 1, false, 0},
-    /* 4 */ {{"PPP", "CCC"}, 2, false, 0},
-    /* 5 */ {{"P", "P", "C", "C"}, 2, false, 0},
-    /* 6 */ {{"PQD", "PC"}, 2, false, 0},
-    /* 7 */ {{"P", "QCD", "C"}, 1, false, 0},
-    /* 8 */ {{"B", "K"}, 2, false, 0},
-    /* 9 */ {{"PcPc", "P"}, 2, false, 0},
-    /* 10 */ {{"B", "P", "K"}, 2, false, 0},
-    /* 11 */ {{"CPC", "C"}, 1, false, 0},
-    /* 12 */ {{"PC", "P", "C"}, 2, false, 0},
-    /* 13 */ {{"PPP", "Pc"}, 3, false, 0},
-    /* 14 */ {{"T", "PK"}, 3, false, 0},
-    /* 15 */ {{"pcpc", "P"}, 2, false, 0},
-    /* 16 */ {{"TKT", "B"}, 3, false, 0},
-    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true, 0},
-    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true, 0},
-    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true, 0},
-    /* 20 */ {{"Q", "Q", "P"}, 1, false, 0},
-    /* 21 */ {{"P", "EPc"}, 2, false, 0},
-    /* 22 */ {{"Pc", "Pc", "P"}, 2, false, 1},
-    /* 23 */ {{"Pc", "PcPcPcPPcc"}, 3, false, 0},
-    /* 24 */ {{"S", "S", "L"}, 2, false, 0},
+    /* 0 */ {{"P", "C"}, 1, false, 0, 0},
+    /* 1 */ {{"P", "P", "C"}, 1, false, 0, 0},
+    /* 2 */ {{"Pc", "Pc"}, 2, false, 0, 0},
+    /* 3 */ {{"PP", "CC"}, 1, false, 0, 0},
+    /* 4 */ {{"PPP", "CCC"}, 2, false, 0, 0},
+    /* 5 */ {{"P", "P", "C", "C"}, 2, false, 0, 0},
+    /* 6 */ {{"PQD", "PC"}, 2, false, 0, 0},
+    /* 7 */ {{"P", "QCD", "C"}, 1, false, 0, 0},
+    /* 8 */ {{"B", "K"}, 2, false, 0, 0},
+    /* 9 */ {{"PcPc", "P"}, 2, false, 0, 0},
+    /* 10 */ {{"B", "P", "K"}, 2, false, 0, 0},
+    /* 11 */ {{"CPC", "C"}, 1, false, 0, 0},
+    /* 12 */ {{"PC", "P", "C"}, 2, false, 0, 0},
+    /* 13 */ {{"PPP", "Pc"}, 3, false, 0, 0},
+    /* 14 */ {{"T", "PK"}, 3, false, 0, 0},
+    /* 15 */ {{"pcpc", "P"}, 2, false, 0, 0},
+    /* 16 */ {{"TKT", "B"}, 3, false, 0, 0},
+    /* 17 */ {{"P", "PcPcPcPcPcPcPcPc"}, 1, true, 0, 0},
+    /* 18 */ {{"C", "PcPcPcPcPcPcPcPc"}, 1, true, 0, 0},
+    /* 19 */ {{"P", "PcPcPcPcPcPcPcPcPcQD"}, 1, true, 0, 0},
+    /* 20 */ {{"Q", "Q", "P"}, 1, false, 0, 0},
+    /* 21 */ {{"P", "EPc"}, 2, false, 0, 0},
+    /* 22 */ {{"Pc", "Pc", "P"}, 2, false, 1, 0},
+    /* 23 */ {{"Pc", "PcPcPcPPcc"}, 3, false, 0, 0},
+    /* 24 */ {{"S", "S", "L"}, 2, false, 0, 0},
+    /* 25 */ {{"c", "Pc", "P"}, 2, false, 1, 1},
 };
 
 static const struct script *script(void)
@@ -184,6 +186,8 @@ static void setup(void)
         uint64_t stamp;
         MODEL_ASSERT(ring_push(&q, &t, 1, 7, &pushed) == RING_OK && ring_take(&q, got, 1, &stamp) == 1);
     }
+    for (unsigned i = 0; i < script()->there; i++)
+        push(THREADS - 1, 1, true);
 }
 
 /* Takes what is left, then fills the ring: the room must be as large as it was. Room: how many tasks it took. */
@@ -286,6 +290,7 @@ static const struct model_client clients[] = {
     CLIENT("push_pop_against_push", 9, t0, t1),
     CLIENT("room_where_room_must_be", 15, t0, t1),
     CLIENT("each_finds_one_past_a_full_look", 22, t0, t1, t2),
+    CLIENT("finds_one_past_a_full_look", 25, t0, t1, t2),
     CLIENT("push_pop_against_both", 12, t0, t1, t2),
     CLIENT("wrap_against_pop", 13, t0, t1),
     CLIENT("look_then_push", 21, t0, t1),
