@@ -26,9 +26,9 @@ typedef struct weir_counts {
     uint64_t parks;          /* times the worker went to sleep */
     uint64_t wakes;          /* wake-ups this worker (in the total: anybody) sent */
     uint64_t injected;       /* tasks taken from the injector or the inbox */
-    uint64_t rejected;       /* submits refused because the lane or inbox was full, or by a guard (total only); a batch
-                                counts once */
-    uint64_t submitted;      /* submits accepted from outside (total only) */
+    uint64_t rejected;       /* submits refused because the lane or inbox was full, at once or until the deadline, or by a
+                                guard (total only); a batch counts once */
+    uint64_t submitted;      /* submits accepted, from outside or on a worker (total only) */
 } weir_counts;
 
 /* What the guards of a runtime did (weir/admission.h), and how they stand. */

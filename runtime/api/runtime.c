@@ -52,15 +52,6 @@ int weir_start(weir_runtime **out, const weir_config *config)
     return r;
 }
 
-/* Whether the calling thread is a worker of rt, be it as a guest or beneath a guest. */
-static bool is_own_worker(const struct runtime *rt)
-{
-    for (const struct worker *w = worker_self(); w != NULL; w = w->host)
-        if (w->rt == rt)
-            return true;
-    return false;
-}
-
 /* The caller holds the runtime and is its only stopper. 0: the handle is closed and the runtime the caller's alone. */
 static int stop_held(weir_runtime *h, struct runtime *rt, weir_stop_mode mode, uint64_t deadline)
 {
@@ -77,7 +68,7 @@ int weir_stop_stats(weir_runtime *h, weir_stop_mode mode, uint64_t deadline, wei
     int r = handle_enter_to_stop(h, &rt);
     if (r != 0)
         return r;
-    if (is_own_worker(rt))
+    if (worker_self_in(rt) != NULL)
         r = -EDEADLK;
     else if (!handle_begin_stop(h))
         r = -EALREADY;

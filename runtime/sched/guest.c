@@ -48,7 +48,7 @@ bool guest_run(struct runtime *rt, weir_task *t)
     rcu_flush();
     if (host == NULL)
         rcu_unregister();
-    atom_add(&rt->inline_runs, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+    atom_add(&rt->unqueued, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
     release_guest(rt, w);
     return true;
 }

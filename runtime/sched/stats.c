@@ -69,5 +69,5 @@ void runtime_read(const struct runtime *rt, weir_stats *s, weir_counts *per_work
     s->total.wakes += read_cell(&rt->outside_wakes);
     s->total.rejected = read_cell(&rt->rejected);
     admission_read(&rt->admission, &s->guards);
-    s->total.submitted = s->total.injected + s->queue_depth + read_cell(&rt->inline_runs);
+    s->total.submitted = s->total.injected + s->queue_depth + read_cell(&rt->unqueued);
 }

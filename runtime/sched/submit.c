@@ -96,10 +96,14 @@ static inline int try_submit(struct runtime *rt, weir_task *t, const struct subm
 
 /* --- full ----------------------------------------------------------------------------------------------------- */
 
-static inline bool on_own_worker(const struct runtime *rt)
+/* Onto the deque of a worker of rt that the calling thread is. The push may run tasks, which find that worker. */
+static void keep(struct runtime *rt, struct worker *own, weir_task *t)
 {
-    const struct worker *w = worker_self();
-    return w != NULL && w->rt == rt;
+    struct worker *self = worker_self();
+    atom_add(&rt->unqueued, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+    worker_set_self(own);
+    weir_push(worker_public(own), t);
+    worker_set_self(self);
 }
 
 /* What else a policy allows when there is no room: the own deque has some, or runs the task; or a guest does. */
@@ -108,8 +112,9 @@ static bool keep_or_run(struct runtime *rt, weir_task *t, const struct submissio
     if (s->to != NULL)
         return false;
     state_clear_queued(t);
-    if (on_own_worker(rt)) {
-        weir_push(worker_public(worker_self()), t);
+    struct worker *own = worker_self_in(rt);
+    if (own != NULL) {
+        keep(rt, own, t);
         return true;
     }
     if (s->policy == WEIR_RUN_IN_CALLER && guest_run(rt, t))
@@ -124,13 +129,17 @@ static int try_policy(struct runtime *rt, weir_task *t, const struct submission 
     return r == -EAGAIN && keep_or_run(rt, t, s) ? 0 : r;
 }
 
+static int refuse(struct runtime *rt, int why)
+{
+    atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
+    return why;
+}
+
 /* After a first attempt that found no room. */
 static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    if (s->policy == WEIR_TRY || (s->to != NULL && on_own_worker(rt))) {
-        atom_add(&rt->rejected, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
-        return -EAGAIN;
-    }
+    if (s->policy == WEIR_TRY || (s->to != NULL && worker_self_in(rt) != NULL))
+        return refuse(rt, -EAGAIN);
     if (keep_or_run(rt, t, s))
         return 0;
     struct room_wait wait;
@@ -144,7 +153,7 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
             return r;
         }
         if (room_sleep(&wait) != 0)
-            return -ETIMEDOUT;
+            return refuse(rt, -ETIMEDOUT);
     }
 }
 

@@ -125,7 +125,7 @@ struct runtime {
     struct rest rest;        /* who is told when all workers sleep */
     struct timers timers;
     weir_atomic_u64 rejected;
-    weir_atomic_u64 inline_runs; /* submits that a guest ran */
+    weir_atomic_u64 unqueued; /* submits that found no room, and that a guest ran or the submitting worker kept */
     weir_atomic_u64 outside_wakes;
 };
 
@@ -166,6 +166,14 @@ static inline bool worker_stack_is_low(const struct worker *w)
 /* The worker of the calling thread, or NULL (loop.c). */
 struct worker *worker_self(void);
 void worker_set_self(struct worker *w);
+/* The worker of rt that the calling thread is, be it as a guest or beneath a guest of another runtime; or NULL. */
+static inline struct worker *worker_self_in(const struct runtime *rt)
+{
+    struct worker *w = worker_self();
+    while (w != NULL && w->rt != rt)
+        w = w->host;
+    return w;
+}
 
 /* loop.c: a worker thread's main function; runs a chain to its end on this stack; runs all that lies above `base`, a
  * position of the deque. */

@@ -79,7 +79,7 @@ struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uin
     }
     model_ignore(&rt->outside_wakes, sizeof rt->outside_wakes);
     model_ignore(&rt->rejected, sizeof rt->rejected);
-    model_ignore(&rt->inline_runs, sizeof rt->inline_runs);
+    model_ignore(&rt->unqueued, sizeof rt->unqueued);
     model_name(&rt->idle.sleepers, "sleepers");
     model_name(&rt->idle.waiters, "waiters");
     model_name(&rt->idle.searching, "searching");

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_hostile.c - what must hold for programs at the edge of what they may do: runtimes inside of each other, their
+ * counts at rest.
+ */
+#include "support.h"
+
+TestSuite(hostile, .timeout = 60);
+
+#define MANY 100u
+#define CAPACITY 2u
+
+static weir_atomic_u32 ran, entered, gate, finished;
+static weir_task many[MANY], fillers[2 * CAPACITY];
+
+static weir_task *count_one(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    add(&ran, 1);
+    return NULL;
+}
+
+static weir_task *wait_for_gate(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    add(&entered, 1);
+    reaches(&gate, 1);
+    add(&ran, 1);
+    return NULL;
+}
+
+static weir_runtime *start_small(void)
+{
+    weir_config c = config_of(1);
+    c.queue_capacity = CAPACITY;
+    return start_config(&c);
+}
+
+/* Until the queue is full; the runtime's worker takes nothing meanwhile. */
+static void fill(weir_runtime *rt, weir_task *tasks)
+{
+    for (unsigned i = 0; i < CAPACITY; i++) {
+        weir_task_init(&tasks[i], count_one);
+        cr_assert_eq(weir_submit(rt, &tasks[i], WEIR_TRY, 0), 0);
+    }
+    weir_task_init(&many[0], count_one);
+    cr_assert_eq(weir_submit(rt, &many[0], WEIR_TRY, 0), -EAGAIN);
+}
+
+static weir_runtime *start_held(weir_task *holder, weir_task *tasks)
+{
+    weir_runtime *rt = start_small();
+    weir_task_init(holder, wait_for_gate);
+    cr_assert_eq(weir_submit(rt, holder, WEIR_BLOCK, 0), 0);
+    cr_assert(reaches(&entered, 1));
+    fill(rt, tasks);
+    return rt;
+}
+
+/* --- counts at rest ------------------------------------------------------------------------------------------- */
+
+struct offered {
+    weir_task task;
+    weir_policy policy;
+    uint32_t accepted, refused;
+};
+
+static weir_task *offer_from_inside(weir_worker *w, weir_task *self)
+{
+    struct offered *o = (struct offered *)(void *)self;
+    for (unsigned i = 0; i < MANY; i++) {
+        weir_task_init(&many[i], count_one);
+        if (weir_submit(weir_worker_runtime(w), &many[i], o->policy, 0) == 0)
+            o->accepted++;
+        else
+            o->refused++;
+    }
+    set(&finished, 1);
+    return NULL;
+}
+
+Test(hostile, what_a_worker_submits_beyond_the_queue_is_counted_as_submitted)
+{
+    for (int policy = WEIR_TRY; policy <= WEIR_RUN_IN_CALLER; policy++) {
+        struct offered o = {.policy = (weir_policy)policy};
+        set(&ran, 0), set(&finished, 0);
+        weir_runtime *rt = start_small();
+        weir_task_init(&o.task, offer_from_inside);
+        cr_assert_eq(weir_submit(rt, &o.task, WEIR_BLOCK, 0), 0);
+        cr_assert(reaches(&finished, 1));
+        weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+        cr_assert_eq(get(&ran), o.accepted);
+        cr_assert_eq(last.total.submitted, o.accepted + 1);
+        cr_assert_eq(last.total.rejected, o.refused);
+        cr_assert_eq(last.total.tasks_run, o.accepted + 1);
+    }
+}
+
+Test(hostile, submit_that_waits_in_vain_is_counted_as_rejected)
+{
+    static weir_task holder, late;
+    weir_task *batch[] = {&late};
+    weir_runtime *rt = start_held(&holder, fillers);
+    weir_task_init(&late, count_one);
+    cr_assert_eq(weir_submit(rt, &late, WEIR_BLOCK_UNTIL, in_ms(1)), -ETIMEDOUT);
+    cr_assert_eq(weir_submit(rt, &late, WEIR_BLOCK_UNTIL, 0), -ETIMEDOUT);
+    cr_assert_eq(weir_submit_batch(rt, batch, 1, WEIR_BLOCK_UNTIL, in_ms(1), NULL), -ETIMEDOUT);
+    set(&gate, 1);
+    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+    cr_assert_eq(last.total.rejected, 1 + 3); /* one when the queue was filled */
+    cr_assert_eq(last.total.submitted, 1 + CAPACITY);
+    cr_assert_eq(last.total.tasks_run, 1 + CAPACITY);
+}
+
+/* --- runtimes inside of each other ------------------------------------------------------------------------------ */
+
+static weir_runtime *outer, *inner;
+static weir_atomic_u32 misplaced;
+static int result = 1;
+
+static weir_task *count_here(weir_worker *w, weir_task *self)
+{
+    (void)self;
+    if (weir_self() != w || weir_worker_runtime(w) != outer)
+        add(&misplaced, 1);
+    add(&ran, 1);
+    return NULL;
+}
+
+/* On the only worker of `outer`, as a guest of `inner`. */
+static weir_task *submit_beneath(weir_worker *w, weir_task *self)
+{
+    (void)self;
+    fill(outer, &fillers[CAPACITY]);
+    result = 0;
+    for (unsigned i = 0; i < MANY && result == 0; i++) {
+        weir_task_init(&many[i], count_here);
+        result = weir_submit(outer, &many[i], WEIR_BLOCK_UNTIL, in_ms(LONG_TIME_MS / 10));
+    }
+    if (weir_self() != w)
+        add(&misplaced, 1);
+    return NULL;
+}
+
+static weir_task *become_a_guest(weir_worker *w, weir_task *self)
+{
+    static weir_task guest;
+    (void)w, (void)self;
+    weir_task_init(&guest, submit_beneath);
+    if (weir_submit(inner, &guest, WEIR_RUN_IN_CALLER, 0) != 0)
+        add(&misplaced, 1);
+    set(&finished, 1);
+    return NULL;
+}
+
+/* It would sleep until it makes room itself. Some run inside the submit, as the deque is short. */
+Test(hostile, worker_that_is_a_guest_elsewhere_never_sleeps_for_room_at_home)
+{
+    static weir_task holder, begin;
+    inner = start_held(&holder, fillers);
+    weir_config c = config_of(1);
+    c.queue_capacity = CAPACITY;
+    c.deque_capacity = 8;
+    c.deque_limit = 8;
+    outer = start_config(&c);
+    weir_task_init(&begin, become_a_guest);
+    cr_assert_eq(weir_submit(outer, &begin, WEIR_BLOCK, 0), 0);
+    cr_assert(reaches(&finished, 1));
+    cr_assert_eq(result, 0, "%s", weir_strerror(result));
+    weir_stats last = stop_and_read(outer, WEIR_DRAIN);
+    cr_assert_eq(last.total.submitted, 1 + CAPACITY + MANY);
+    cr_assert_eq(last.total.tasks_run, 1 + CAPACITY + MANY);
+    set(&gate, 1);
+    stop(inner);
+    cr_assert_eq(get(&misplaced), 0);
+    cr_assert_eq(get(&ran), 2 * CAPACITY + MANY + 1);
+}
