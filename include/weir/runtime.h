@@ -131,7 +131,8 @@ typedef enum weir_lane {
  * of a queue of 64 and more is free, or else (also if that takes longer than 0.2 ms) one for each task that is taken;
  * one that comes just then may be faster.
  * On one of the runtime's own workers, be it as a guest of another runtime, a blocking policy never blocks: the task
- * goes to the worker's deque when the injector is full. On success the task is the runtime's until its `run` is called; on failure nothing changed.
+ * goes to the worker's deque when the injector is full. On success the task is the runtime's until its `run` is called;
+ * on failure nothing changed.
  * -EINVAL (NULL, bad policy, a task that owes completions), -EBUSY (the task is queued already: submitted before, by
  * any thread, and not begun), -EAGAIN, -ETIMEDOUT, -ESHUTDOWN, -EOWNERDEAD.
  * Guards that are on (weir/admission.h) are asked first and refuse at once, whatever the policy: -ENOBUFS, -ETIME,
