@@ -91,7 +91,8 @@ WEIR_API unsigned weir_worker_index(const weir_worker *w);
  * Around a call that blocks (a lock, a file, a sleep) inside a task, on the calling worker w: what is on the worker's deque
  * is offered to the others, and while other work is there, or comes, another worker takes the processor. At most
  * spare_workers are replaced at a time: beyond that, begin succeeds without effect. Between the two, nothing else of
- * this worker may be called. A task that returns without weir_block_end is ended for. Costs an atomic operation each
+ * this worker may be called. A task that returns without weir_block_end is ended for (one that its own join calls:
+ * when the task that joins it returns). Costs an atomic operation each
  * where no worker is missing.
  * begin: 0, -EINVAL (w NULL or not the calling worker), -EALREADY (begun before). end: 0, -EINVAL (the same, or not begun).
  */

@@ -140,6 +140,46 @@ weir_runtime *handle_of(uint32_t index)
     return encode(index, atom_load(&table[index].generation, memory_order_relaxed));
 }
 
+/* Whether a fork has made the handle unusable in this process. */
+static inline bool is_dead(weir_runtime *h, const struct entry *e)
+{
+    /* relaxed: written before this process had a second thread */
+    return atom_load(&e->dead, memory_order_relaxed) >= generation_of(h);
+}
+
+static void leave_nested(void)
+{
+    if (own != NULL && is_nested(own)) {
+        plain_writes(own->nested); /* [TR1] */
+        own->nested--;
+    }
+}
+
+static NOINLINE void leave_counted(struct entry *e)
+{
+    leave_nested();
+    /* [HA4] release: what the caller did inside; pairs with handle_close(). */
+    if (atom_sub(&e->users, 1u, memory_order_release) == (CLOSING | 2))
+        os_futex_wake(&e->users, 1); /* the table is static: always there */
+}
+
+/* False: the caller is not inside by mark, but counted. */
+static inline bool leave_by_mark(weir_runtime *h, struct entry *e)
+{
+    struct visitor *v = own;
+    if (UNLIKELY(v == NULL || is_nested(v) || inside_of(v) != h))
+        return false;
+    /* [HA4] release: what the caller did inside; pairs with visitors_left(). */
+    atom_store(&v->inside, NULL, memory_order_release);
+    /* [HA7] light: the mark is gone, then the look at CLOSING; pairs with the heavy fence in handle_close(). */
+    atom_light();
+    if (UNLIKELY(atom_load(&e->users, memory_order_relaxed) & CLOSING)) { /* relaxed: ordered by [HA7] */
+        atom_add(&e->left, 1u, memory_order_release); /* [HA9] release: the mark is gone; pairs with visitors_left() */
+        os_futex_wake(&e->left, 1);                   /* the table is static: always there */
+    }
+    return true;
+}
+
 /* The caller is inside, by mark or counted. */
 static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime **rt)
 {
@@ -149,9 +189,9 @@ static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime *
         *rt = e->rt;
         return 0;
     }
-    handle_leave(h);
-    /* relaxed: written before this process had a second thread */
-    return atom_load(&e->dead, memory_order_relaxed) >= generation_of(h) ? -EOWNERDEAD : -ESHUTDOWN;
+    if (!leave_by_mark(h, e))
+        leave_counted(e);
+    return is_dead(h, e) ? -EOWNERDEAD : -ESHUTDOWN;
 }
 
 static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runtime **rt)
@@ -163,17 +203,6 @@ static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runti
     /* [HA3] acquire: who counts in behind the closer sees the closed generation; pairs with handle_close(). */
     atom_add(&e->users, 1u, memory_order_acquire);
     return look_inside(h, e, rt);
-}
-
-static NOINLINE void leave_counted(struct entry *e)
-{
-    if (own != NULL && is_nested(own)) {
-        plain_writes(own->nested); /* [TR1] */
-        own->nested--;
-    }
-    /* [HA4] release: what the caller did inside; pairs with handle_close(). */
-    if (atom_sub(&e->users, 1u, memory_order_release) == (CLOSING | 2))
-        os_futex_wake(&e->users, 1); /* the table is static: always there */
 }
 
 int handle_enter(weir_runtime *h, struct runtime **rt)
@@ -199,26 +228,19 @@ int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)
 void handle_leave(weir_runtime *h)
 {
     struct entry *e = entry_of(h);
-    struct visitor *v = own;
-    if (UNLIKELY(v == NULL || is_nested(v) || inside_of(v) != h)) {
-        leave_counted(e);
+    if (LIKELY(leave_by_mark(h, e)))
         return;
-    }
-    /* [HA4] release: what the caller did inside; pairs with visitors_left(). */
-    atom_store(&v->inside, NULL, memory_order_release);
-    /* [HA7] light: the mark is gone, then the look at CLOSING; pairs with the heavy fence in handle_close(). */
-    atom_light();
-    if (UNLIKELY(atom_load(&e->users, memory_order_relaxed) & CLOSING)) { /* relaxed: ordered by [HA7] */
-        atom_add(&e->left, 1u, memory_order_release); /* [HA9] release: the mark is gone; pairs with visitors_left() */
-        os_futex_wake(&e->left, 1);                   /* the table is static: always there */
-    }
+    if (UNLIKELY(is_dead(h, e)))
+        leave_nested(); /* it was counted before the fork, and all counts began anew */
+    else
+        leave_counted(e);
 }
 
 /* Behind a heavy fence: whether nobody is inside by mark. */
 static bool nobody_visits(weir_runtime *h)
 {
     for (uint32_t i = 0; i < VISITORS_MAX; i++)
-        /* [HA4] acquire: what the visitor did inside; pairs with handle_leave(). */
+        /* [HA4] acquire: what the visitor did inside; pairs with leave_by_mark(). */
         if (atom_load(&visitors[i].inside, memory_order_acquire) == h)
             return false;
     return true;
@@ -228,7 +250,7 @@ static bool nobody_visits(weir_runtime *h)
 static int visitors_left(weir_runtime *h, struct entry *e, uint64_t deadline)
 {
     for (;;) {
-        /* [HA9] acquire: who is counted here is seen to be gone below; pairs with handle_leave(). */
+        /* [HA9] acquire: who is counted here is seen to be gone below; pairs with leave_by_mark(). */
         uint32_t left = atom_load(&e->left, memory_order_acquire);
         if (nobody_visits(h))
             return 0;
@@ -257,7 +279,7 @@ int handle_close(weir_runtime *h, uint64_t deadline)
      * its count is seen below, or it sees the closed generation; pairs with handle_enter(). */
     atom_or(&e->users, CLOSING, memory_order_release);
     /* [HA6] [HA7] heavy: whoever is inside is seen below, or sees the closed generation; whoever leaves is seen to be
-     * gone, or sees CLOSING; pairs with the light fences in handle_enter() and handle_leave(). */
+     * gone, or sees CLOSING; pairs with the light fences in handle_enter() and leave_by_mark(). */
     if (os_membarrier_init())
         os_membarrier();
     if (visitors_left(h, e, deadline) != 0 || users_left(e, deadline) != 0) {

@@ -130,6 +130,8 @@ WEIR_INLINE weir_task *run_one(struct worker *w, weir_task *t)
     if (s == NULL)
         return run_in_full(w, t);
     weir_task *next = run_body(w, t);
+    if (UNLIKELY(w->blocked))
+        (void)block_end(w); /* as in run_in_full() */
     return settle(w, scope_member_done(s, worker_public(w)), next);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_hostile.c - what must hold for programs at the edge of what they may do: runtimes inside of each other, their
- * counts at rest.
+ * test_hostile.c - what must hold for programs at the edge of what they may do: runtimes inside of each other,
+ * processes born inside of calls, what a task forgets, the counts at rest.
  */
 #include "support.h"
+
+#include <sys/wait.h>
 
 TestSuite(hostile, .timeout = 60);
 
@@ -112,10 +114,48 @@ Test(hostile, submit_that_waits_in_vain_is_counted_as_rejected)
     cr_assert_eq(last.total.tasks_run, 1 + CAPACITY);
 }
 
+/* --- what a task forgets ---------------------------------------------------------------------------------------- */
+
+static weir_atomic_u32 misplaced;
+
+static weir_task *begin_and_forget(weir_worker *w, weir_task *self)
+{
+    (void)self;
+    if (weir_block_begin(w) != 0)
+        add(&misplaced, 1);
+    add(&ran, 1);
+    return NULL;
+}
+
+static void wait_for_the_forgetful(weir_worker *w, void *arg)
+{
+    (void)arg;
+    weir_scope s;
+    weir_scope_init(w, &s);
+    for (unsigned i = 0; i < MANY; i++) {
+        weir_task_init(&many[i], begin_and_forget);
+        weir_scope_spawn(w, &s, &many[i]);
+    }
+    if (weir_scope_wait(w, &s) != 0 || weir_block_begin(w) != 0 || weir_block_end(w) != 0)
+        add(&misplaced, 1);
+}
+
+Test(hostile, member_of_a_scope_that_forgets_block_end_is_ended_for)
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        set(&ran, 0);
+        weir_runtime *rt = start(workers);
+        call(rt, wait_for_the_forgetful, NULL);
+        weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+        cr_assert_eq(get(&ran), MANY);
+        cr_assert_eq(get(&misplaced), 0);
+        cr_assert_eq(last.blocked, 0);
+    }
+}
+
 /* --- runtimes inside of each other ------------------------------------------------------------------------------ */
 
 static weir_runtime *outer, *inner;
-static weir_atomic_u32 misplaced;
 static int result = 1;
 
 static weir_task *count_here(weir_worker *w, weir_task *self)
@@ -174,4 +214,58 @@ Test(hostile, worker_that_is_a_guest_elsewhere_never_sleeps_for_room_at_home)
     stop(inner);
     cr_assert_eq(get(&misplaced), 0);
     cr_assert_eq(get(&ran), 2 * CAPACITY + MANY + 1);
+}
+
+/* --- born inside of a call -------------------------------------------------------------------------------------- */
+
+#define NESTED 3u
+
+static pid_t born;
+
+/* Calls within a call are counted, not marked, by the handle. */
+static void fork_inside(weir_worker *w, void *depth)
+{
+    unsigned n = *(unsigned *)depth + 1;
+    if (n == NESTED)
+        born = fork();
+    else if (weir_call(weir_worker_runtime(w), fork_inside, &n) != 0)
+        add(&misplaced, 1);
+}
+
+static weir_task *fork_in_a_guest(weir_worker *w, weir_task *self)
+{
+    unsigned depth = 0;
+    (void)self;
+    fork_inside(w, &depth);
+    return NULL;
+}
+
+static int live_on(weir_runtime *parents)
+{
+    weir_task t;
+    weir_runtime *rt;
+    weir_task_init(&t, count_one);
+    if (weir_submit(parents, &t, WEIR_TRY, 0) != -EOWNERDEAD || weir_start(&rt, NULL) != 0)
+        return 1;
+    if (weir_submit(rt, &t, WEIR_BLOCK, 0) != 0)
+        return 2;
+    return weir_stop(rt, WEIR_DRAIN, in_ms(LONG_TIME_MS / 10)) == 0 ? 0 : 3;
+}
+
+/* A child that comes out of calls that its parent entered has entered none itself. */
+Test(hostile, child_that_was_born_inside_of_calls_starts_and_stops_its_own_runtime)
+{
+    static weir_task holder, guest;
+    int status = 0;
+    weir_runtime *rt = start_held(&holder, fillers);
+    weir_task_init(&guest, fork_in_a_guest);
+    cr_assert_eq(weir_submit(rt, &guest, WEIR_RUN_IN_CALLER, 0), 0);
+    if (born == 0)
+        _exit(live_on(rt));
+    cr_assert_gt(born, 0);
+    cr_assert_eq(waitpid(born, &status, 0), born);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    set(&gate, 1);
+    stop(rt);
+    cr_assert_eq(get(&misplaced), 0);
 }
