@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "os/os_fault.h"
@@ -42,13 +43,22 @@ static void end_all(struct poller *p, struct poller_fd *fd, const weir_io *but, 
     }
 }
 
-/* Changes the registration of a descriptor (EPOLL_CTL_MOD), or makes it. events: those of epoll, of which the lower ones
- * are those of poll(2). 0 or -errno. */
+static uint32_t number_of(const struct poller *p, const struct poller_fd *fd)
+{
+    return (uint32_t)(fd - p->fds) - 1;
+}
+
+/* events: those of epoll, of which the lower ones are those of poll(2). */
+static struct epoll_event event_of(const struct poller *p, const struct poller_fd *fd, uint32_t events)
+{
+    return (struct epoll_event){.events = events, .data.u64 = (uint64_t)fd->epoch << 32 | number_of(p, fd)};
+}
+
+/* Changes the registration of a descriptor (EPOLL_CTL_MOD), or makes it. 0 or -errno. */
 static int control(struct poller *p, const struct poller_fd *fd, int how, uint32_t events)
 {
-    uint32_t number = (uint32_t)(fd - p->fds) - 1;
-    struct epoll_event e = {.events = events, .data.u64 = (uint64_t)fd->epoch << 32 | number};
-    return epoll_ctl(p->fd, how, (int)number, &e) == 0 ? 0 : -errno;
+    struct epoll_event e = event_of(p, fd, events);
+    return epoll_ctl(p->fd, how, (int)number_of(p, fd), &e) == 0 ? 0 : -errno;
 }
 
 static int change_or_make(struct poller *p, struct poller_fd *fd, uint32_t events)
@@ -127,11 +137,21 @@ static int64_t try_again(weir_io *io, uint32_t events)
     return io->op == POLLER_POLL ? (int64_t)events : io_call_try(io);
 }
 
+/* Disarms a registration that nobody waits for. Its owner may have closed the file, and the number may be another one's:
+ * then the kernel knows none under that number, since nothing is registered before this returns, and nothing is changed.
+ * The call itself, as epoll_ctl() would be taken for a use of the descriptor that must come before its close (the thread
+ * sanitizer does). */
+static void disarm(const struct poller *p, const struct poller_fd *fd)
+{
+    struct epoll_event e = event_of(p, fd, (uint32_t)EPOLLONESHOT);
+    (void)syscall(SYS_epoll_ctl, p->fd, EPOLL_CTL_MOD, (int)number_of(p, fd), &e);
+}
+
 /* An event of a registration that is kept: whether it still may be. */
 static void note_kept(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
-    if (fd->ops == NULL) /* for nobody: it shall not go on like that. Should this fail there is nothing to disarm. */
-        (void)control(p, fd, EPOLL_CTL_MOD, (uint32_t)EPOLLONESHOT);
+    if (fd->ops == NULL) /* for nobody: it shall not go on like that */
+        disarm(p, fd);
     if (fd->ops == NULL || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         fd->kept = 0;
 }

@@ -130,15 +130,28 @@ static inline uint64_t duty_unblock(struct duty *d)
            (UINT64_C(1) << DUTY_BLOCKED_SHIFT);
 }
 
-/* One more on duty because the runtime is short. The caller then finds a seat for it, or calls duty_dismiss(). */
-static inline MUST_USE bool duty_reserve(struct duty *d)
+/* One more on duty if `wanted` says so of the word. */
+static inline MUST_USE bool duty_join(struct duty *d, bool (*wanted)(const struct duty *, uint64_t))
 {
     uint64_t word = duty_read(d);
     do {
-        if (!duty_is_short(d, word))
+        if (!wanted(d, word))
             return false;
     } while (!duty_replace(d, &word, word + 1 + DUTY_VERSION));
     return true;
+}
+
+/* One more on duty because the runtime is short. The caller then finds a seat for it, or calls duty_dismiss(). */
+static inline MUST_USE bool duty_reserve(struct duty *d)
+{
+    return duty_join(d, duty_is_short);
+}
+
+/* Nobody is active, and no seat is left: a worker that waits stands in for one that would be called (search.c), as one
+ * more on duty. It ends with duty_dismiss(). */
+static inline MUST_USE bool duty_stand_in(struct duty *d)
+{
+    return duty_join(d, duty_is_deserted);
 }
 
 /* One more on duty, and the target raised so that it is wanted. False: as many as there may be are active. */
@@ -152,18 +165,6 @@ static inline MUST_USE bool duty_grow(struct duty *d)
             return false;
         next = active > duty_target(word) ? duty_with_target(word, active) : word;
     } while (!duty_replace(d, &word, next + 1 + DUTY_VERSION));
-    return true;
-}
-
-/* Nobody is active, and no seat is left: a worker that waits stands in for one that would be called (search.c), as one
- * more on duty. It ends with duty_dismiss(). */
-static inline MUST_USE bool duty_stand_in(struct duty *d)
-{
-    uint64_t word = duty_read(d);
-    do {
-        if (!duty_is_deserted(d, word))
-            return false;
-    } while (!duty_replace(d, &word, word + 1 + DUTY_VERSION));
     return true;
 }
 

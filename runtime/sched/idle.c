@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * idle.c - the sleepers' bitmap, the searchers' count and the tokens.
+ * idle.c - the sleepers' bitmap and the searchers' count; waits in a join or a scope are in idle_wait.c.
  *
  * Threads and invariants: see idle.h.
  */
@@ -8,20 +8,8 @@
 
 #include <errno.h>
 
-#include "os/os.h"
 #include "os/poller.h"
-
-#define TOKEN_SEARCH UINT32_C(1) /* claimed from `asleep`: counts as searching */
-#define TOKEN_WAIT UINT32_C(2)   /* look at what you wait for */
-#define TOKEN_NUDGE UINT32_C(4)  /* reckon the deadline of your sleep anew */
-#define MARK_UNTIMED UINT32_C(8) /* the sleeper has no deadline: a nudge must wake it */
-#define MARK_ABSENT UINT32_C(16) /* the seat has no thread */
-#define MARK_SETTLED UINT32_C(32) /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
-#define TOKEN_ROUSE UINT32_C(64) /* look whether you are the keeper, and until when */
-#define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
-#define TOKEN_HANDED UINT32_C(256) /* claimed from `asleep`: a task is in your hand */
-#define TOKENS_OF_WAKER (TOKEN_SEARCH | TOKEN_HANDED)
-#define TOKENS_OF_SLEEP (TOKENS_OF_WAKER | TOKEN_NUDGE | TOKEN_ROUSE)
+#include "sched/idle_token.h"
 
 void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, uint32_t guests)
 {
@@ -41,48 +29,6 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
     idle->searchers = workers > 1 ? workers / 2 : 1;
     idle->bring = NULL;
     idle->ring = NULL;
-}
-
-/* Clears a worker's bit; true if this call cleared it. */
-static bool claim(weir_atomic_u64 *map, uint32_t id)
-{
-    /* One claimer per announcement, which the word alone decides; what the claimer did goes with the token [PK2].
-     * [PK5] [EL6] [EL8] acquire: what was before the announcement; pairs with idle_announce(). */
-    return (atom_and(&map[id / 64], ~bit_of(id), memory_order_acquire) & bit_of(id)) != 0;
-}
-
-/* The token word was `old` before a token was added. */
-static void wake_thread(struct idle *idle, struct parking *p, uint32_t old)
-{
-    if (UNLIKELY(old & MARK_POLLING))
-        idle->ring(idle);
-    else
-        os_futex_wake(&p->token, 1);
-}
-
-/* False: the seat has no thread, and none could be started. */
-static bool hand_token(struct idle *idle, uint32_t id, uint32_t token)
-{
-    struct parking *p = idle->parking[id];
-    /* [PK2] release: what the waker did before; pairs with the acquire in take_token(). */
-    uint32_t old = atom_or(&p->token, token, memory_order_release);
-    if (UNLIKELY(old & MARK_ABSENT))
-        return idle->bring(idle, id);
-    if ((old & token) == 0)
-        wake_thread(idle, p, old);
-    return true;
-}
-
-/* Sleeps until there is one of `tokens`, and takes it. Returns which. */
-static uint32_t take_token(struct idle *idle, uint32_t id, uint32_t tokens)
-{
-    struct parking *p = idle->parking[id];
-    for (;;) {
-        uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the AND below acquires */
-        if (now & tokens)
-            return atom_and(&p->token, ~tokens, memory_order_acquire) & tokens; /* [PK2] acquire: pairs with hand_token() */
-        os_futex_wait(&p->token, now, OS_FOREVER);
-    }
 }
 
 /* --- searching ------------------------------------------------------------------------------------------------ */
@@ -263,86 +209,6 @@ void idle_wake_all(struct idle *idle)
 {
     for (uint32_t id = 0; id < idle->workers; id++)
         (void)wake(idle, id);
-}
-
-/* --- waiting in a join or a scope ----------------------------------------------------------------------------- */
-
-void idle_begin_wait(struct idle *idle, uint32_t id, void *key)
-{
-    /* relaxed, all: ordered by the fence. Who sees the bit but not yet `awaits` has fenced before us: our look sees
-     * what he has pushed. */
-    atom_store(&idle->parking[id]->awaits, key, memory_order_relaxed);
-    atom_or(&idle->waiting[id / 64], bit_of(id), memory_order_relaxed);
-    atom_add(&idle->waiters, 1u, memory_order_relaxed);
-    /* [PK4] as in idle_announce(). [EL9] release: the wait, before the worker is counted as blocked; pairs with
-     * desert(). */
-    atom_fence(memory_order_seq_cst);
-}
-
-void idle_end_wait(struct idle *idle, uint32_t id)
-{
-    if (claim(idle->waiting, id))
-        atom_sub(&idle->waiters, 1u, memory_order_relaxed); /* relaxed: a count of hints */
-}
-
-void idle_wait(struct idle *idle, uint32_t id)
-{
-    (void)take_token(idle, id, TOKEN_WAIT);
-}
-
-bool idle_wait_until(struct idle *idle, uint32_t id, uint64_t deadline)
-{
-    struct parking *p = idle->parking[id];
-    for (;;) {
-        uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: take_token() acquires */
-        if (now & TOKEN_WAIT)
-            break;
-        if (os_futex_wait(&p->token, now, deadline) == -ETIMEDOUT)
-            return false;
-    }
-    (void)take_token(idle, id, TOKEN_WAIT);
-    return true;
-}
-
-void idle_wake_waiter(struct idle *idle, uint32_t id)
-{
-    (void)hand_token(idle, id, TOKEN_WAIT); /* who waits has a thread */
-}
-
-bool idle_is_told(const struct idle *idle, uint32_t id)
-{
-    return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & TOKEN_WAIT) != 0; /* relaxed: as in idle_wait() */
-}
-
-void idle_wake_any_waiter(struct idle *idle)
-{
-    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {
-        /* relaxed: the caller has fenced */
-        uint64_t map = atom_load(&idle->waiting[i], memory_order_relaxed);
-        if (map != 0) {
-            (void)hand_token(idle, i * 64 + (uint32_t)__builtin_ctzll(map), TOKEN_WAIT);
-            return;
-        }
-    }
-}
-
-unsigned idle_notify_waiter(struct idle *idle, const void *serving)
-{
-    if (serving == NULL)
-        return 0;
-    for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->all; i++) {
-        uint64_t map = atom_load(&idle->waiting[i], memory_order_relaxed); /* relaxed: the caller has fenced */
-        for (; map != 0; map &= map - 1) {
-            uint32_t id = i * 64 + (uint32_t)__builtin_ctzll(map);
-            /* relaxed: see idle_begin_wait(); a stale key costs the waiter one look */
-            if (atom_load(&idle->parking[id]->awaits, memory_order_relaxed) == serving && claim(idle->waiting, id)) {
-                atom_sub(&idle->waiters, 1u, memory_order_relaxed); /* relaxed: as in idle_end_wait() */
-                (void)hand_token(idle, id, TOKEN_WAIT);
-                return 1;
-            }
-        }
-    }
-    return 0;
 }
 
 /* --- seats whose workers come and go -------------------------------------------------------------------------- */

@@ -156,6 +156,19 @@ static inline size_t mappings_now(void)
     return n;
 }
 
+/* Whether a thread of this process sleeps in the kernel. */
+static inline bool is_asleep(uint32_t tid)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
+    FILE *f = fopen(path, "r");
+    if (f == NULL)
+        return false;
+    const char *state = fgets(text, sizeof text, f) != NULL ? strrchr(text, ')') : NULL; /* behind its name */
+    fclose(f);
+    return state != NULL && state[2] == 'S';
+}
+
 /* Whether the process has a thread of that name. */
 static inline bool has_thread(const char *name)
 {

@@ -9,6 +9,25 @@ TestSuite(pipeline, .timeout = 100);
 
 /* --- dataflow ------------------------------------------------------------------------------------------------- */
 
+/* A flow on a runtime of its own. */
+struct flow_rig {
+    weir_runtime *rt;
+    weir_flow *f;
+};
+
+static struct flow_rig start_flow(unsigned workers, uint32_t live)
+{
+    struct flow_rig r = {.rt = start(workers)};
+    OK(weir_flow_create(r.rt, live, &r.f));
+    return r;
+}
+
+static void end_flow(struct flow_rig r)
+{
+    OK(weir_flow_destroy(r.f));
+    stop(r.rt);
+}
+
 #define DATA 16u
 #define TASKS 4000u
 
@@ -111,17 +130,14 @@ static int writes(weir_worker *w, void *arg)
 
 Test(flow, a_writer_excludes_all_readers_however_many)
 {
-    weir_runtime *rt = start(4);
-    weir_flow *f;
+    struct flow_rig r = start_flow(4, 200);
     weir_dep in = {&share, WEIR_IN}, out = {&share, WEIR_OUT};
-    OK(weir_flow_create(rt, 200, &f));
     for (uint32_t i = 0; i < 3000; i++)
-        OK(weir_flow_add(f, i % 30 == 0 ? writes : reads, NULL, i % 30 == 0 ? &out : &in, 1, WEIR_FOREVER));
-    OK(weir_flow_wait(f));
+        OK(weir_flow_add(r.f, i % 30 == 0 ? writes : reads, NULL, i % 30 == 0 ? &out : &in, 1, WEIR_FOREVER));
+    OK(weir_flow_wait(r.f));
     cr_assert_eq(get(&share.wrong), 0);
     cr_assert_eq(get(&share.ran), 3000);
-    OK(weir_flow_destroy(f));
-    stop(rt);
+    end_flow(r);
 }
 
 static int wait_for_gate(weir_worker *w, void *arg)
@@ -132,54 +148,46 @@ static int wait_for_gate(weir_worker *w, void *arg)
 
 Test(flow, a_full_flow_says_so_and_has_room_again)
 {
-    weir_runtime *rt = start(1);
-    weir_flow *f;
+    struct flow_rig r = start_flow(1, 4);
     weir_dep one = {&share, WEIR_INOUT};
-    OK(weir_flow_create(rt, 4, &f));
     for (int i = 0; i < 4; i++)
-        OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0));
-    cr_assert_eq(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0), -EAGAIN);
-    cr_assert_eq(weir_flow_add(f, wait_for_gate, NULL, &one, 1, in_ms(5)), -ETIMEDOUT);
+        OK(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, 0));
+    cr_assert_eq(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, 0), -EAGAIN);
+    cr_assert_eq(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, in_ms(5)), -ETIMEDOUT);
     set(&share.gate, 1);
-    OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, WEIR_FOREVER));
-    OK(weir_flow_destroy(f));
-    stop(rt);
+    OK(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, WEIR_FOREVER));
+    end_flow(r);
 }
 
 Test(flow, an_error_skips_what_has_not_begun)
 {
-    weir_runtime *rt = start(2);
-    weir_flow *f;
+    struct flow_rig r = start_flow(2, 0);
     weir_dep one = {&share, WEIR_INOUT};
-    OK(weir_flow_create(rt, 0, &f));
-    OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0));
-    OK(weir_flow_add(f, fails, NULL, &one, 1, 0));
-    OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
+    OK(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, 0));
+    OK(weir_flow_add(r.f, fails, NULL, &one, 1, 0));
+    OK(weir_flow_add(r.f, writes, NULL, &one, 1, 0));
     set(&share.gate, 1);
-    cr_assert_eq(weir_flow_wait(f), -EIO);
+    cr_assert_eq(weir_flow_wait(r.f), -EIO);
     cr_assert_eq(get(&share.ran), 0);
-    OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
-    OK(weir_flow_wait(f));
+    OK(weir_flow_add(r.f, writes, NULL, &one, 1, 0));
+    OK(weir_flow_wait(r.f));
     cr_assert_eq(get(&share.ran), 1);
-    cr_assert_eq(weir_flow_add(f, NULL, NULL, &one, 1, 0), -EINVAL);
+    cr_assert_eq(weir_flow_add(r.f, NULL, NULL, &one, 1, 0), -EINVAL);
     one.access = (weir_access)0;
-    cr_assert_eq(weir_flow_add(f, writes, NULL, &one, 1, 0), -EINVAL);
-    OK(weir_flow_destroy(f));
-    stop(rt);
+    cr_assert_eq(weir_flow_add(r.f, writes, NULL, &one, 1, 0), -EINVAL);
+    end_flow(r);
 }
 
 Test(flow, a_runtime_that_stops_ends_the_flow)
 {
-    weir_runtime *rt = start(2);
-    weir_flow *f;
+    struct flow_rig r = start_flow(2, 100);
     weir_dep one = {&share, WEIR_INOUT};
-    OK(weir_flow_create(rt, 100, &f));
     for (int i = 0; i < 100; i++)
-        OK(weir_flow_add(f, reads, NULL, &one, 1, WEIR_FOREVER));
-    OK(weir_stop(rt, WEIR_DISCARD, WEIR_FOREVER));
-    cr_assert_eq(weir_flow_add(f, reads, NULL, &one, 1, WEIR_FOREVER), -ESHUTDOWN);
-    int r = weir_flow_destroy(f);
-    cr_assert(r == -ECANCELED || r == 0);
+        OK(weir_flow_add(r.f, reads, NULL, &one, 1, WEIR_FOREVER));
+    OK(weir_stop(r.rt, WEIR_DISCARD, WEIR_FOREVER));
+    cr_assert_eq(weir_flow_add(r.f, reads, NULL, &one, 1, WEIR_FOREVER), -ESHUTDOWN);
+    int ended = weir_flow_destroy(r.f);
+    cr_assert(ended == -ECANCELED || ended == 0);
 }
 
 /* Records are used again and again: more often than a generation has numbers. */
@@ -195,16 +203,13 @@ static int is_next(weir_worker *w, void *arg)
 
 Test(flow, records_are_used_again_without_end)
 {
-    weir_runtime *rt = start(2);
-    weir_flow *f;
+    struct flow_rig r = start_flow(2, 2);
     weir_dep deps[] = {{&data.value[0], WEIR_INOUT}, {&data.value[1], WEIR_IN}};
-    OK(weir_flow_create(rt, 2, &f));
     for (uint32_t i = 0; i < 2 * GENERATIONS; i++)
-        OK(weir_flow_add(f, is_next, (void *)(uintptr_t)i, deps, 1 + i % 2, WEIR_FOREVER));
-    OK(weir_flow_destroy(f));
+        OK(weir_flow_add(r.f, is_next, (void *)(uintptr_t)i, deps, 1 + i % 2, WEIR_FOREVER));
+    end_flow(r);
     cr_assert_eq(get(&data.wrong), 0);
     cr_assert_eq(data.value[0], 2 * GENERATIONS);
-    stop(rt);
 }
 
 #define MOST_BEFORE 40u
@@ -233,26 +238,23 @@ static int sees_all(weir_worker *w, void *arg)
 
 Test(flow, a_task_waits_for_all_that_come_before_it_however_many)
 {
-    weir_runtime *rt = start(3);
-    weir_flow *f;
+    struct flow_rig r = start_flow(3, 100);
     weir_dep deps[2 * MOST_BEFORE];
     long *own = (long *)data.op;
-    OK(weir_flow_create(rt, 100, &f));
     for (uint32_t round = 0; round < 20; round++) {
         for (uint32_t n = 0; n <= MOST_BEFORE; n++) {
             for (uint32_t i = 0; i < n; i++) {
                 weir_dep out = {&own[i], WEIR_OUT};
-                OK(weir_flow_add(f, writes_own, &own[i], &out, 1, WEIR_FOREVER));
+                OK(weir_flow_add(r.f, writes_own, &own[i], &out, 1, WEIR_FOREVER));
                 deps[2 * i] = deps[2 * i + 1] = (weir_dep){&own[i], WEIR_INOUT}; /* each is named twice */
                 deps[2 * i + 1].access = i % 2 == 0 ? WEIR_IN : WEIR_OUT;
             }
-            OK(weir_flow_add(f, sees_all, (void *)(uintptr_t)n, deps, 2 * n, WEIR_FOREVER));
+            OK(weir_flow_add(r.f, sees_all, (void *)(uintptr_t)n, deps, 2 * n, WEIR_FOREVER));
         }
     }
-    OK(weir_flow_destroy(f));
+    end_flow(r);
     cr_assert_eq(get(&data.wrong), 0);
     cr_assert_eq(get(&data.ran), 20 * (MOST_BEFORE + 1));
-    stop(rt);
 }
 
 static void adds_elsewhere(weir_worker *w, void *flow)
@@ -285,22 +287,19 @@ Test(flow, bad_arguments_are_refused_and_nothing_is_added)
 
 Test(flow, a_cancel_skips_what_has_not_begun)
 {
-    weir_runtime *rt = start(1);
-    weir_flow *f;
+    struct flow_rig r = start_flow(1, 0);
     weir_dep one = {&share, WEIR_INOUT};
-    OK(weir_flow_create(rt, 0, &f));
-    OK(weir_flow_add(f, wait_for_gate, NULL, &one, 1, 0));
+    OK(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, 0));
     for (int i = 0; i < 100; i++)
-        OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
-    weir_flow_cancel(f);
-    cr_assert_eq(weir_flow_add(f, writes, NULL, &one, 1, 0), -ECANCELED);
+        OK(weir_flow_add(r.f, writes, NULL, &one, 1, 0));
+    weir_flow_cancel(r.f);
+    cr_assert_eq(weir_flow_add(r.f, writes, NULL, &one, 1, 0), -ECANCELED);
     set(&share.gate, 1);
-    cr_assert_eq(weir_flow_wait(f), -ECANCELED);
+    cr_assert_eq(weir_flow_wait(r.f), -ECANCELED);
     cr_assert_eq(get(&share.ran), 0);
-    OK(weir_flow_add(f, writes, NULL, &one, 1, 0));
-    OK(weir_flow_destroy(f));
+    OK(weir_flow_add(r.f, writes, NULL, &one, 1, 0));
+    end_flow(r);
     cr_assert_eq(get(&share.ran), 1);
-    stop(rt);
 }
 
 /* --- pipelines ------------------------------------------------------------------------------------------------ */

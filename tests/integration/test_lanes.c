@@ -294,19 +294,6 @@ static void *submit_one(void *arg)
     return NULL;
 }
 
-/* Whether a thread of this process sleeps in the kernel. */
-static bool is_asleep(uint32_t tid)
-{
-    char path[64], text[256], *state;
-    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
-    FILE *f = fopen(path, "r");
-    bool asleep = f != NULL && fgets(text, sizeof text, f) != NULL && (state = strrchr(text, ')')) != NULL &&
-                  state[2] == 'S';
-    if (f != NULL)
-        fclose(f);
-    return asleep;
-}
-
 static weir_task *note_and_wait(weir_worker *w, weir_task *self)
 {
     note_order(w, self);

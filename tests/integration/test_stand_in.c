@@ -173,17 +173,22 @@ static void *submit_later(void *arg)
     return NULL;
 }
 
-static void wait_for_a_submit(weir_worker *w, void *arg)
+/* A scope whose only task is submitted by another thread. */
+static void wait_for_submitter(weir_worker *w, struct from_outside *o, void *(*submit)(void *))
 {
-    struct from_outside *o = arg;
     pthread_t submitter;
     weir_scope s;
     weir_scope_init(w, &s);
     weir_task_init(&o->task, leaf);
     weir_scope_add(&s, &o->task);
-    if (pthread_create(&submitter, NULL, submit_later, o) != 0 || weir_scope_wait(w, &s) != 0)
+    if (pthread_create(&submitter, NULL, submit, o) != 0 || weir_scope_wait(w, &s) != 0)
         count(&wrong);
     pthread_join(submitter, NULL);
+}
+
+static void wait_for_a_submit(weir_worker *w, void *arg)
+{
+    wait_for_submitter(w, arg, submit_later);
 }
 
 Test(stand_in, a_wait_on_the_only_worker_runs_what_is_submitted)
@@ -217,18 +222,10 @@ static void *submit_after_latch(void *arg)
 /* The task that ends the wait comes only after one that the waiter has pushed before. */
 static void wait_above_a_task(weir_worker *w, void *arg)
 {
-    struct from_outside *o = arg;
     static weir_task below;
-    pthread_t submitter;
-    weir_scope s;
     weir_task_init(&below, arrive_at_latch);
     weir_push(w, &below);
-    weir_scope_init(w, &s);
-    weir_task_init(&o->task, leaf);
-    weir_scope_add(&s, &o->task);
-    if (pthread_create(&submitter, NULL, submit_after_latch, o) != 0 || weir_scope_wait(w, &s) != 0)
-        count(&wrong);
-    pthread_join(submitter, NULL);
+    wait_for_submitter(w, arg, submit_after_latch);
 }
 
 Test(stand_in, a_wait_on_the_only_worker_runs_what_lies_beneath_it)

@@ -612,17 +612,6 @@ static void *submit_one(void *arg)
     return NULL;
 }
 
-static bool is_asleep(uint32_t tid)
-{
-    char path[64], state = '?';
-    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f);
-    cr_assert_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
-    fclose(f);
-    return state == 'S';
-}
-
 /* Until the submitter that was started last sleeps for good. */
 static void await_sleep(void)
 {

@@ -2,13 +2,7 @@
  *
  * test_room.c - what must hold where submitters sleep while a ring is full: when the patient and the eager are woken.
  */
-#define _GNU_SOURCE
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <unistd.h>
-
+#include "../integration/support.h"
 #include "os/os.h"
 #include "sched/room.h"
 
@@ -138,17 +132,6 @@ static void *sleep_once(void *arg)
     atom_store(&order[atom_add(&places, 1u, memory_order_relaxed)], s->index, memory_order_relaxed);
     atom_add(&woken, 1u, memory_order_release);
     return NULL;
-}
-
-static bool is_asleep(uint32_t tid)
-{
-    char path[64], state = '?';
-    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f);
-    cr_assert_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
-    fclose(f);
-    return state == 'S';
 }
 
 static void start_and_await_sleep(unsigned i)
