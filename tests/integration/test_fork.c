@@ -221,3 +221,61 @@ Test(fork, fork_in_the_middle_of_work_disturbs_neither_side)
     set(&enough, 1);
     stop(rt);
 }
+
+/* A child that comes out of calls that its parent entered has entered none itself: the main thread, as the guest of a
+ * runtime whose worker is held and whose queue is full, forks inside of calls inside of a submit. */
+#define NESTED 3u
+
+static weir_atomic_u32 held, gate;
+static pid_t born;
+
+static weir_task *wait_for_gate(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    set(&held, 1);
+    reaches(&gate, 1);
+    return NULL;
+}
+
+static void call_deeper(weir_worker *w, void *depth)
+{
+    unsigned n = *(unsigned *)depth + 1;
+    if (n == NESTED)
+        born = fork();
+    else
+        cr_assert_eq(weir_call(weir_worker_runtime(w), call_deeper, &n), 0);
+}
+
+static weir_task *call_from_a_guest(weir_worker *w, weir_task *self)
+{
+    unsigned depth = 0;
+    (void)self;
+    call_deeper(w, &depth);
+    return NULL;
+}
+
+Test(fork, child_born_inside_of_calls_leaves_them_and_starts_its_own)
+{
+    static weir_task holder, filler, guest;
+    weir_config c = config_of(1);
+    int status = 0;
+    c.queue_capacity = 1;
+    weir_runtime *rt = start_config(&c);
+    weir_task_init(&holder, wait_for_gate);
+    weir_task_init(&filler, wait_for_gate);
+    weir_task_init(&guest, call_from_a_guest);
+    cr_assert_eq(weir_submit(rt, &holder, WEIR_BLOCK, 0), 0);
+    cr_assert(reaches(&held, 1));
+    cr_assert_eq(weir_submit(rt, &filler, WEIR_TRY, 0), 0);
+    cr_assert_eq(weir_submit(rt, &guest, WEIR_RUN_IN_CALLER, 0), 0);
+    if (born == 0) {
+        alarm(30);
+        child_of_idle(rt);
+        _exit(0);
+    }
+    cr_assert_gt(born, 0);
+    cr_assert_eq(waitpid(born, &status, 0), born);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    set(&gate, 1);
+    stop(rt);
+}

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_hostile.c - what must hold for programs at the edge of what they may do: runtimes inside of each other,
- * processes born inside of calls, what a task forgets, the counts at rest.
+ * what a task forgets, the counts at rest.
  */
 #include "support.h"
-
-#include <sys/wait.h>
 
 TestSuite(hostile, .timeout = 60);
 
@@ -214,58 +212,4 @@ Test(hostile, worker_that_is_a_guest_elsewhere_never_sleeps_for_room_at_home)
     stop(inner);
     cr_assert_eq(get(&misplaced), 0);
     cr_assert_eq(get(&ran), 2 * CAPACITY + MANY + 1);
-}
-
-/* --- born inside of a call -------------------------------------------------------------------------------------- */
-
-#define NESTED 3u
-
-static pid_t born;
-
-/* Calls within a call are counted, not marked, by the handle. */
-static void fork_inside(weir_worker *w, void *depth)
-{
-    unsigned n = *(unsigned *)depth + 1;
-    if (n == NESTED)
-        born = fork();
-    else if (weir_call(weir_worker_runtime(w), fork_inside, &n) != 0)
-        add(&misplaced, 1);
-}
-
-static weir_task *fork_in_a_guest(weir_worker *w, weir_task *self)
-{
-    unsigned depth = 0;
-    (void)self;
-    fork_inside(w, &depth);
-    return NULL;
-}
-
-static int live_on(weir_runtime *parents)
-{
-    weir_task t;
-    weir_runtime *rt;
-    weir_task_init(&t, count_one);
-    if (weir_submit(parents, &t, WEIR_TRY, 0) != -EOWNERDEAD || weir_start(&rt, NULL) != 0)
-        return 1;
-    if (weir_submit(rt, &t, WEIR_BLOCK, 0) != 0)
-        return 2;
-    return weir_stop(rt, WEIR_DRAIN, in_ms(LONG_TIME_MS / 10)) == 0 ? 0 : 3;
-}
-
-/* A child that comes out of calls that its parent entered has entered none itself. */
-Test(hostile, child_that_was_born_inside_of_calls_starts_and_stops_its_own_runtime)
-{
-    static weir_task holder, guest;
-    int status = 0;
-    weir_runtime *rt = start_held(&holder, fillers);
-    weir_task_init(&guest, fork_in_a_guest);
-    cr_assert_eq(weir_submit(rt, &guest, WEIR_RUN_IN_CALLER, 0), 0);
-    if (born == 0)
-        _exit(live_on(rt));
-    cr_assert_gt(born, 0);
-    cr_assert_eq(waitpid(born, &status, 0), born);
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
-    set(&gate, 1);
-    stop(rt);
-    cr_assert_eq(get(&misplaced), 0);
 }
