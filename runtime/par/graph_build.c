@@ -268,7 +268,7 @@ int weir_graph_edges(weir_graph *g, const weir_edge *edges, size_t n)
     if (n > WEIR_GRAPH_EDGES_MAX - g->raw.count)
         return -ENOSPC;
     int r = reserve(&g->raw, n, sizeof(struct raw_edge));
-    if (r != 0)
+    if (r != 0 || n == 0)
         return r;
     struct raw_edge *raw = (struct raw_edge *)g->raw.data + g->raw.count;
     for (size_t i = 0; i < n; i++)

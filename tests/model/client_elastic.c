@@ -14,13 +14,31 @@ static weir_atomic_u32 spare_gone;
 
 /* --- a blocked worker ------------------------------------------------------------------------------------------- */
 
-static void setup_spare(void)
+static void ignore_counts(void)
+{
+    struct elastic *e = &rt->elastic;
+    model_ignore(&e->called, sizeof e->called);
+    model_ignore(&e->retired, sizeof e->retired);
+    model_ignore(&e->grown, sizeof e->grown);
+}
+
+static void create_with_spare(uint32_t workers, uint32_t deque)
 {
     rig_spares = 1;
-    rt = rig_create(1, 2, 2, 0);
-    model_ignore(&rt->elastic.called, sizeof rt->elastic.called);
-    model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
+    rt = rig_create(workers, deque, 2, 0);
+    ignore_counts();
 }
+
+/* All but the first worker may leave. No thread is started by the runtime: none is joined. */
+static void create_with_leavers(uint32_t workers, uint32_t deque)
+{
+    rt = rig_create(workers, deque, 2, 0);
+    rt->count = 1;
+    rt->elastic.duty.min = 1;
+    ignore_counts();
+}
+
+static void setup_spare(void) { create_with_spare(1, 2); }
 
 static void worker0(void) { model_started(0); }
 
@@ -90,10 +108,7 @@ static weir_task *push_and_stay_run(weir_worker *w, weir_task *t)
 
 static void setup_two_and_spare(void)
 {
-    rig_spares = 1;
-    rt = rig_create(2, 4, 2, 0);
-    model_ignore(&rt->elastic.called, sizeof rt->elastic.called);
-    model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
+    create_with_spare(2, 4);
     rig_job_init(&job[0], 1);
     rig_job_init(&job[1], 2);
     job[0].task.run = push_and_stay_run;
@@ -115,6 +130,29 @@ static void searcher(void)
     worker_run_chain(w, worker_search(w));
     rig_end(rt);
     rig_worker_end();
+}
+
+static weir_task *stuck_run(weir_worker *w, weir_task *t)
+{
+    struct rig_job *j = (struct rig_job *)(void *)t;
+    (void)w;
+    rig_job_await(&job[1]);
+    MODEL_ASSERT(atom_add(&j->ran, 1u, memory_order_release) == 0);
+    return NULL;
+}
+
+/* The same where workers share a processor, and both tasks wait outside: who is called takes one of them, and it is called
+ * although somebody searches. */
+static void setup_crowd_and_spare(void)
+{
+    create_with_spare(2, 4);
+    rig_crowd(rt);
+    for (int i = 0; i < 2; i++) {
+        rig_job_init(&job[i], i);
+        if (i == 0)
+            job[i].task.run = stuck_run;
+        submit_job(i);
+    }
 }
 
 static void third(void) { become_spare(2, 2); }
@@ -155,19 +193,14 @@ static void check_dropped(void)
 /* Worker 0 runs a task. Worker 2 counts sleepers and places on duty while worker 1 takes back its announcement and leaves. */
 static void setup_drain_and_leaver(void)
 {
-    rt = rig_create(3, 2, 2, 0);
-    rt->count = 1;
-    rt->elastic.duty.min = 1;
-    model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
+    create_with_leavers(3, 2);
     runtime_begin_stop(rt, WEIR_DRAIN);
 }
 
 /* The same while worker 0 blocks and another seat is put on duty and announced in its place. */
 static void setup_drain_and_call(void)
 {
-    rig_spares = 1;
-    rt = rig_create(2, 2, 2, 0);
-    model_ignore(&rt->elastic.called, sizeof rt->elastic.called);
+    create_with_spare(2, 2);
     runtime_begin_stop(rt, WEIR_DRAIN);
 }
 
@@ -248,10 +281,7 @@ static void setup_seats(uint32_t n)
 {
     rig_growth = n;
     rt = rig_create(1, 2, 2, 0);
-    struct elastic *e = &rt->elastic;
-    model_ignore(&e->called, sizeof e->called);
-    model_ignore(&e->retired, sizeof e->retired);
-    model_ignore(&e->grown, sizeof e->grown);
+    ignore_counts();
 }
 
 static void setup_seat(void) { setup_seats(1); }
@@ -305,22 +335,10 @@ static void setup_governor(void)
 {
     rig_growth = 1;
     rt = rig_create(1, 2, 2, 0);
-    struct elastic *e = &rt->elastic;
-    model_ignore(&e->called, sizeof e->called);
-    model_ignore(&e->retired, sizeof e->retired);
-    model_ignore(&e->grown, sizeof e->grown);
+    ignore_counts();
     model_name(&rt->governor.state, "governor");
     for (int i = 0; i < 2; i++)
         rig_job_init(&job[i], i + 1);
-}
-
-static weir_task *stuck_run(weir_worker *w, weir_task *t)
-{
-    struct rig_job *j = (struct rig_job *)(void *)t;
-    (void)w;
-    rig_job_await(&job[1]);
-    MODEL_ASSERT(atom_add(&j->ran, 1u, memory_order_release) == 0);
-    return NULL;
 }
 
 static void governor(void) { model_started(1); }
@@ -353,14 +371,7 @@ static void stuck_searcher(void)
 
 /* --- a sleeper that leaves -------------------------------------------------------------------------------------- */
 
-/* Of two workers, the second may leave. No thread is started by the runtime: none is joined. */
-static void setup_leaver(void)
-{
-    rt = rig_create(2, 4, 2, 0);
-    rt->count = 1;
-    rt->elastic.duty.min = 1;
-    model_ignore(&rt->elastic.retired, sizeof rt->elastic.retired);
-}
+static void setup_leaver(void) { create_with_leavers(2, 4); }
 
 static void park_until_end(uint32_t id)
 {
@@ -450,6 +461,8 @@ static const struct model_client clients[] = {
     {.name = "leave_against_submit", .setup = setup_leaver, .check = check_both_ran, .pct = true, .executions = 20000,
      .timeouts = 2, .leaks_ok = true, .thread = {stayer, leaver, submit_two_and_end}},
     {.name = "block_against_leaving_the_search", .setup = setup_two_and_spare, .check = check_both_ran, .pct = true,
+     .executions = 20000, .leaks_ok = true, .thread = {blocker, searcher, third}},
+    {.name = "block_in_a_hurry", .setup = setup_crowd_and_spare, .check = check_both_ran, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {blocker, searcher, third}},
     {.name = "step_down_against_end", .setup = setup_one_too_many, .check = check_dropped, .preemptions = 3,
      .leaks_ok = true, .thread = {stepper, stop_and_park}},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_idle.c - parking: against a push, against an outside submit, against a wake; the poison and its clearing.
+ * client_idle.c - parking: against a push, to a full deque as well, a submit, a wake, hurried wake-ups; the poison.
  *
  * A pusher that then makes no more calls stands for a worker in a long leaf: its task must reach the parker all the
  * same (promise 2), so a wake-up that is lost shows as a deadlock or as a spin that never ends.
@@ -277,6 +277,98 @@ static void looker_leaf(void)
 
 static void parker0_5(void) { parker(0, 5); }
 
+/* --- a push to a full deque that is at its limit ------------------------------------------------------------------ */
+
+/* In worker 1, inside its push: a leaf that lasts until another worker has run what lies beneath. */
+static weir_task *leaf_above_run(weir_worker *w, weir_task *t)
+{
+    struct rig_job *j = (struct rig_job *)(void *)t;
+    MODEL_WRITE(j->result, MODEL_READ(j->payload) + 1);
+    if (worker_of(w)->id == 1)
+        for (struct rig_job *beneath = job; beneath < j; beneath++)
+            rig_job_await(beneath);
+    MODEL_ASSERT(atom_add(&j->ran, 1u, memory_order_release) == 0);
+    return NULL;
+}
+
+/* Worker 1's deque never holds more than two tasks: the second push, and any that finds it full again, runs one. */
+static void setup_limit(void)
+{
+    rt = rig_create(2, 2, 2, 0);
+    rt->config.deque_limit = 2;
+}
+
+static void push_leaf_above(struct worker *w, int i)
+{
+    rig_job_init(&job[i], 5 + i);
+    job[i].task.run = leaf_above_run;
+    weir_push(worker_public(w), &job[i].task);
+}
+
+static void push_to_full(int n)
+{
+    struct worker *w = rig_worker(rt, 1);
+    for (int i = 0; i < n; i++)
+        push_leaf_above(w, i);
+    for (int i = 0; i < n; i++)
+        rig_job_await(&job[i]);
+    rig_end(rt);
+    rig_worker_end();
+}
+
+static void pusher_full_2(void) { push_to_full(2); }
+static void pusher_full_3(void) { push_to_full(3); }
+
+/* --- wake-ups in a hurry ------------------------------------------------------------------------------------------ */
+
+static unsigned crowd; /* workers that share a processor */
+
+static void create_crowd(unsigned workers)
+{
+    crowd = workers;
+    rt = rig_create(workers, 2, 4, 0);
+    rig_crowd(rt);
+}
+
+static void setup_crowd(void) { create_crowd(2); }
+static void setup_crowd_of_three(void) { create_crowd(3); }
+
+/* Is stuck until the last of the tasks has run. */
+static weir_task *stuck_run(weir_worker *w, weir_task *t)
+{
+    struct rig_job *j = (struct rig_job *)(void *)t;
+    (void)w;
+    rig_job_await(&job[crowd - 1]);
+    MODEL_ASSERT(atom_add(&j->ran, 1u, memory_order_release) == 0);
+    return NULL;
+}
+
+/* As many tasks as there are workers, all but the last one stuck until that has run: each worker must come. */
+static void submit_to_crowd(void)
+{
+    for (unsigned i = 0; i < crowd; i++) {
+        rig_job_init(&job[i], 1);
+        if (i + 1 < crowd)
+            job[i].task.run = stuck_run;
+        MODEL_ASSERT(runtime_submit(rt, &job[i].task, WEIR_LANE_NORMAL, WEIR_TRY, 0) == 0);
+    }
+    for (unsigned i = 0; i < crowd; i++)
+        while (atom_load(&job[i].ran, memory_order_acquire) == 0)
+            os_relax();
+    rig_end(rt);
+}
+
+static void parker1_all(void) { parker(1, 5); }
+
+/* Nobody searches any more, and nobody is counted as asleep: each hurried wake-up is one worker's, once. */
+static void check_crowd(void)
+{
+    MODEL_ASSERT(atom_load(&rt->idle.searching, memory_order_relaxed) == 0);
+    MODEL_ASSERT(!idle_has_sleepers(&rt->idle));
+    MODEL_ASSERT(idle_count_bits(&rt->idle) == 0);
+    rig_drop(rt);
+}
+
 #define CLIENT(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
                                   .leaks_ok = true, .preemptions = 3}
 #define RANDOM(client, set, ...) {.name = client, .setup = set, .check = check, .thread = {__VA_ARGS__}, \
@@ -311,6 +403,15 @@ static const struct model_client clients[] = {
      .leaks_ok = true, .pct = true, .pct_depth = 7, .executions = 20000},
     CLIENT("end_against_a_returner", setup_leaving, returner, announcer1),
     RANDOM("park_against_a_move", setup_full, parker0_5, looker_leaf),
+    CLIENT("park_against_push_to_full", setup_limit, parker0_all, pusher_full_2),
+    CLIENT("park_against_pushes_to_full", setup_limit, parker0_all, pusher_full_3),
+    RANDOM("random_park_against_pushes_to_full", setup_limit, parker0_all, pusher_full_3),
+    {.name = "park_against_hurry", .setup = setup_crowd, .check = check_crowd, .leaks_ok = true, .preemptions = 2,
+     .deep_preemptions = 3, .thread = {parker0_all, parker1_all, submit_to_crowd}},
+    {.name = "random_park_against_hurry", .setup = setup_crowd, .check = check_crowd, .leaks_ok = true, .pct = true,
+     .executions = 20000, .thread = {parker0_all, parker1_all, submit_to_crowd}},
+    {.name = "three_in_a_hurry", .setup = setup_crowd_of_three, .check = check_crowd, .leaks_ok = true, .pct = true,
+     .executions = 20000, .thread = {parker0_all, parker1_all, parker2_all, submit_to_crowd}},
     RANDOM("random_park_against_two_pushes", setup_two, parker0_2, pusher_two),
     RANDOM("random_join_of_a_stolen_task", setup_two, parker0_1, forker),
 };

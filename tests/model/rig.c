@@ -54,9 +54,10 @@ uint32_t rig_spares, rig_growth;
 
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests)
 {
-    weir_config config = {.size = sizeof config, .workers = workers, 
-                          .min_workers = workers, .max_workers = workers + rig_growth, .retire_after_ms = 1, .spare_workers = rig_spares, .queue_capacity = queue, .deque_capacity = deque,
-                          .deque_limit = DEQUE_CAPACITY_MAX, .stack_size = RIG_STACK, .guests = guests, .name = "rig",
+    weir_config config = {.size = sizeof config, .workers = workers, .min_workers = workers,
+                          .max_workers = workers + rig_growth, .retire_after_ms = 1, .spare_workers = rig_spares,
+                          .queue_capacity = queue, .deque_capacity = deque, .deque_limit = DEQUE_CAPACITY_MAX,
+                          .stack_size = RIG_STACK, .guests = guests, .name = "rig",
                           .publish_mode = rig_always_public ? WEIR_PUBLISH_ALWAYS : WEIR_PUBLISH_ON_DEMAND};
     struct runtime *rt = NULL;
     static const char *const deque_names[][4] = {{"top0", "bottom0", "split0", "limit0"},
@@ -96,6 +97,13 @@ struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uin
     model_name(&rt->room[WEIR_LANE_NORMAL].eager.epoch, "room.epoch");
     model_name(&rt->room[WEIR_LANE_NORMAL].eager.waiters, "room.waiters");
     return rt;
+}
+
+void rig_crowd(struct runtime *rt)
+{
+    rt->processors = 1;
+    rt->one_by_one = true;
+    injector_unchain(&rt->injectors[0]);
 }
 
 void rig_destroy(struct runtime *rt)
