@@ -56,6 +56,20 @@ typedef struct weir_atomic_ptr { void *v; } weir_atomic_ptr;
 /* The cheap side of an asymmetric fence: orders nothing in the processor, stops the compiler. Its partner is membarrier. */
 #define WEIR_ATOMIC_LIGHT() __asm__ __volatile__("" ::: "memory")
 #endif
+/*
+ * Whether `value` is at or above the word, read relaxed. On its own gcc loads an atomic word into a register before it
+ * compares: an instruction more in each fork and each join (docs/decisions/0020).
+ */
+#if defined(__x86_64__) && defined(__LP64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(WEIR_ATOMIC_SEAM) && !defined(__SANITIZE_THREAD__)
+#define WEIR_ATOMIC_REACHED(p, value) __extension__({ \
+        bool reached_; \
+        __asm__("cmp{q %1, %2| %2, %1}" : "=@ccae"(reached_) : "m"((p)->v), "r"((uint64_t)(value))); \
+        reached_; \
+    })
+#else
+#define WEIR_ATOMIC_REACHED(p, value) ((value) >= (uintptr_t)WEIR_ATOMIC_LOAD(p, __ATOMIC_RELAXED))
+#endif
 
 /* The version of the library that is linked, "major.minor.patch". Static storage. */
 WEIR_API const char *weir_version(void);

@@ -118,7 +118,7 @@ WEIR_INLINE void weir_push_at(weir_worker *w, uintptr_t t, uint64_t b)
     /* [DQ2] light: bottom before limit; pairs with the heavy fence in deque_force() and last_look(). */
     WEIR_ATOMIC_LIGHT();
     /* relaxed: limit carries no data; whoever poisons it sweeps the deque after its heavy fence. */
-    if (WEIR_UNLIKELY(b >= (uintptr_t)WEIR_ATOMIC_LOAD(&w->end.limit, __ATOMIC_RELAXED)))
+    if (WEIR_UNLIKELY(WEIR_ATOMIC_REACHED(&w->end.limit, b)))
         weir_push_slow(w);
 }
 
@@ -159,7 +159,7 @@ WEIR_INLINE int weir_unfork(weir_worker *w, weir_task *t)
     /* [DQ4] light: bottom before split; pairs with the heavy fence in deque_force(). */
     WEIR_ATOMIC_LIGHT();
     /* relaxed: at or above an unmarked split the slot is the owner's alone. */
-    if (WEIR_LIKELY(b >= WEIR_ATOMIC_LOAD(&w->end.split, __ATOMIC_RELAXED)))
+    if (WEIR_LIKELY(WEIR_ATOMIC_REACHED(&w->end.split, b)))
         return WEIR_UNFORK_MINE;
     return weir_unfork_shared(w, t);
 }
