@@ -3,8 +3,9 @@
  * bench/bench_graph.c - chain, fan, wavefront and tree of empty nodes: the price of building and of running a graph.
  *
  * Threads: see harness.h.
- * Invariants: graph_X builds, freezes and runs once; graph_X_rerun runs a graph that has run before. Each node counts, and
- * the answer is how many have run, so a node lost or run twice is seen. The serial twin calls the same nodes in order.
+ * Invariants: graph_X builds, freezes and runs once; graph_X_rerun runs a graph that has run before. Each node
+ * counts, and the answer is how many have run, so a node lost or run twice is seen. The serial twin calls the same
+ * nodes in order.
  */
 #include "harness.h"
 #include "kernel_graph.h"

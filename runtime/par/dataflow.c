@@ -4,8 +4,8 @@
  *
  * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the
  * new task into their lists. Records are used again: a reference is a record and its generation, so a table entry that
- * is out of date is seen as such and needs no counting. Generations are the producer's own: what it needs to know of tasks
- * that have ended long ago is in its cache, not in lines that other workers have written.
+ * is out of date is seen as such and needs no counting. Generations are the producer's own: what it needs to know of
+ * tasks that have ended long ago is in its cache, not in lines that other workers have written.
  *
  * Threads: flow_add, weir_flow_wait and weir_flow_destroy: the producer. Tasks finish on any worker.
  * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken
@@ -179,8 +179,8 @@ static bool is_short(const weir_task *t)
     return t->run == flow_run && pace_is_short(flow_key(CONTAINER_OF(t, const struct flow_task, task)->fn));
 }
 
-/* A worker makes room by running what it has made: ROOM_CHAINS, or all as long as they are short, so that what comes next
- * need not wait and can run in place. If it is elsewhere, by waiting for it. */
+/* A worker makes room by running what it has made: ROOM_CHAINS, or all as long as they are short, so that what comes
+ * next need not wait and can run in place. If it is elsewhere, by waiting for it. */
 static void make_room_on_worker(weir_flow *f)
 {
     struct worker *w = f->w;

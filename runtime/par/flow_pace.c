@@ -29,8 +29,8 @@ void pace_learn(const void *fn, uint64_t ns)
 
 /* --- running in place ------------------------------------------------------------------------------------------- */
 
-/* Whether all that used these addresses before, in a way that a new task would have to wait for, has ended. Forgets readers
- * that have. */
+/* Whether all that used these addresses before, in a way that a new task would have to wait for, has ended. Forgets
+ * readers that have. */
 static bool all_have_ended(weir_flow *f, const weir_dep *deps, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {

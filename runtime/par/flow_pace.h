@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * flow_pace.h - which tasks of a flow its producer runs at once instead of making them: short ones that wait for nothing.
+ * flow_pace.h - which tasks of a flow its producer runs at once instead of making them: short ones that wait for
+ * nothing.
  *
- * To make a task, hand it to a worker and get its record back costs about 50 ns on one worker, and 100 as soon as another
- * one takes part, because of the lines that move (bench `flow_tree`). What is shorter than that is better just done. Who
- * decides is the clock: a task's function is known by what some of its calls took (hint.h); and as long as tasks run in
- * place, they must be short on average, with all that the producer does meanwhile. Where they are not, because some calls are
- * dearer than those that were timed, a leaky bucket runs over, and tasks are queued for a while.
+ * To make a task, hand it to a worker and get its record back costs about 50 ns on one worker, and 100 as soon as
+ * another one takes part, because of the lines that move (bench `flow_tree`). What is shorter than that is better
+ * just done. Who decides is the clock: a task's function is known by what some of its calls took (hint.h); and as
+ * long as tasks run in place, they must be short on average, with all that the producer does meanwhile. Where they
+ * are not, because some calls are dearer than those that were timed, a leaky bucket runs over, and tasks are queued
+ * for a while.
  *
  * Threads: the producer, on its worker.
- * Invariants: a task runs in place only if all before it that it must wait for have ended, and never within another one that
- * runs in place.
+ * Invariants: a task runs in place only if all before it that it must wait for have ended, and never within another
+ * one that runs in place.
  */
 #ifndef WEIR_FLOW_PACE_H
 #define WEIR_FLOW_PACE_H
 
 #include "par/hint.h"
 
-#define PLACE_PS UINT64_C(200000) /* 200 ns: such a task is run in place; break-even at two workers is 270 (decisions/0023) */
-#define PLACE_BATCH 8u            /* tasks in place between two looks at the clock: as many dear ones are found out too late */
+#define PLACE_PS UINT64_C(200000) /* 200 ns: break-even at two workers is 270 (decisions/0023) */
+#define PLACE_BATCH 8u            /* tasks between two looks at the clock: as many dear ones pass for short */
 #define PLACE_MEAN_NS 250u        /* for each of them, with what the producer does meanwhile */
 #define PLACE_LATE_NS 50000u      /* beyond that, all in all: an interrupt here takes 15 us, two in a row are rare */
 #define PLACE_PAUSE 1024u         /* tasks that are queued then */
-#define TIMED_CALLS 13u           /* queued tasks, one of which is timed; a prime, so that a pattern does not hide one */
+#define TIMED_CALLS 13u           /* queued tasks, one of which is timed; a prime: few patterns repeat so */
 
 struct flow_pace {
     uint64_t since;  /* ns: when the batch began; 0: there is none */

@@ -63,8 +63,8 @@ weir_task *flow_run(weir_worker *w, weir_task *task);
 
 /* Whether a new task is run at once: it is known to be short, and nothing keeps it waiting. */
 bool flow_goes_in_place(weir_flow *f, weir_node_fn *fn, const weir_dep *deps, uint32_t n, uint64_t deadline) MUST_USE;
-/* Runs a task that has no record and no place in the table: when this returns it has ended, and what is added later need
- * not know of it. 0: it was added, if only to be skipped. */
+/* Runs a task that has no record and no place in the table: when this returns it has ended, and what is added later
+ * need not know of it. 0: it was added, if only to be skipped. */
 int flow_run_in_place(weir_flow *f, weir_node_fn *fn, void *arg);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * flow_table.c - an open-addressing table of addresses: see flow_table.h.
  *
- * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4), the hash as a
- * fraction of the table (Lemire, 2019); new places within the same memory as in Rust's hashbrown.
+ * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4), the hash
+ * as a fraction of the table (Lemire, 2019); new places within the same memory as in Rust's hashbrown.
  */
 #include "par/flow_table.h"
 
@@ -63,8 +63,8 @@ static int reserve_readers(struct flow_table *t, uint32_t n)
     return 0;
 }
 
-/* Drops readers whose records are other tasks by now. Returns how many may be added before that is worth while again: as
- * many as are left. */
+/* Drops readers whose records are other tasks by now. Returns how many may be added before that is worth while again:
+ * as many as are left. */
 static uint64_t prune(struct flow_table *t, struct flow_entry *e)
 {
     uint64_t left = READERS_KEPT;
@@ -203,8 +203,8 @@ static void rehash(struct flow_table *t, uint32_t old)
     }
 }
 
-/* Drops what is no longer needed, and grows by half if little came of that: the next time is a quarter of a table away, at
- * least. */
+/* Drops what is no longer needed, and grows by half if little came of that: the next time is a quarter of a table
+ * away, at least. */
 static int make_room(struct flow_table *t, uint32_t n)
 {
     uint32_t old = t->capacity, capacity = old; /* never smaller */

@@ -3,8 +3,8 @@
  * flow_table.h - which tasks of a flow use an address: the last writer, and the readers since.
  *
  * Threads: the producer only.
- * Invariants: entries and readers whose tasks' records are other tasks by now are dropped before the table grows, so its
- * size is bounded by the records: at most twice what they use.
+ * Invariants: entries and readers whose tasks' records are other tasks by now are dropped before the table grows, so
+ * its size is bounded by the records: at most twice what they use.
  */
 #ifndef WEIR_FLOW_TABLE_H
 #define WEIR_FLOW_TABLE_H

@@ -3,8 +3,8 @@
  * hint.h - how long callbacks took the last times, remembered by their address for the whole process.
  *
  * Threads: any. Source: Fibonacci hashing (Knuth, TAOCP 3, 6.4), without chains.
- * Invariants: a hint is a guess: two relaxed words, which may not match, or be another callback's whose address falls on the
- * same place. Who goes by one must be right whatever it says, and correct it by the clock.
+ * Invariants: a hint is a guess: two relaxed words, which may not match, or be another callback's whose address falls
+ * on the same place. Who goes by one must be right whatever it says, and correct it by the clock.
  */
 #ifndef WEIR_HINT_H
 #define WEIR_HINT_H
@@ -45,8 +45,8 @@ static inline uint64_t hint_cost_of(uint64_t ns, size_t iterations)
     return cost != 0 ? cost : 1;
 }
 
-/* What to believe after `cost` where `old` was believed (0: nothing): dearer at once, cheaper by halves, since the clock's
- * own time weighs on what is short. */
+/* What to believe after `cost` where `old` was believed (0: nothing): dearer at once, cheaper by halves, since the
+ * clock's own time weighs on what is short. */
 static inline uint64_t hint_blend(uint64_t old, uint64_t cost)
 {
     return cost >= old ? cost : (old + cost + 1) / 2;
