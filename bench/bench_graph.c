@@ -3,8 +3,9 @@
  * bench/bench_graph.c - chain, fan, wavefront and tree of empty nodes: the price of building and of running a graph.
  *
  * Threads: see harness.h.
- * Invariants: graph_X builds, freezes and runs once; graph_X_rerun runs a graph that has run before. Each node counts, and
- * the answer is how many have run, so a node lost or run twice is seen. The serial twin calls the same nodes in order.
+ * Invariants: graph_X builds, freezes and runs once; graph_X_rerun runs a graph that has run before. Each node
+ * counts, and the answer is how many have run, so a node lost or run twice is seen. The serial twin calls the same
+ * nodes in order.
  */
 #include "harness.h"
 #include "kernel_graph.h"
@@ -158,31 +159,58 @@ CASES(tree, "a binary tree of 2^20 - 1 nodes", 1048575, 65535)
 
 /* --- dataflow --------------------------------------------------------------------------------------------------- */
 
-static void flow(weir_worker *w, struct bench_call *call, bool tree, uint32_t live)
+static void flow(weir_worker *w, struct bench_call *call, bool tree, uint32_t live, weir_node_fn *fn, uint64_t deadline)
 {
     weir_flow *f;
     size_t n = (size_t)call->in->n;
     must(weir_flow_create(weir_worker_runtime(w), live, &f));
     for (size_t i = 0; i < n; i++) {
         weir_dep deps[] = {{tree ? &ran[i] : &ran[0], tree ? WEIR_OUT : WEIR_INOUT}, {&ran[(i - 1) / 2], WEIR_IN}};
-        must(weir_flow_add(f, count, &ran[i], deps, tree && i > 0 ? 2 : 1, WEIR_FOREVER));
+        must(weir_flow_add(f, fn, &ran[i], deps, tree && i > 0 ? 2 : 1, deadline));
     }
     call->error = weir_flow_destroy(f);
 }
 
 static void flow_chain(weir_worker *w, void *call)
 {
-    flow(w, call, false, 0);
+    flow(w, call, false, 0, count, WEIR_FOREVER);
 }
 
 static void flow_tree(weir_worker *w, void *call)
 {
-    flow(w, call, true, 0);
+    flow(w, call, true, 0, count, WEIR_FOREVER);
 }
 
+/* Deadline 0: none runs where it is added. */
 static void flow_live(weir_worker *w, void *call)
 {
-    flow(w, call, true, (uint32_t)((struct bench_call *)call)->in->n);
+    flow(w, call, true, (uint32_t)((struct bench_call *)call)->in->n, count, 0);
+}
+
+#define WORK_STEPS 400u /* of a generator, one after the other: about a microsecond */
+
+static int work(weir_worker *w, void *arg)
+{
+    uint64_t x = (uintptr_t)arg | 1;
+    for (unsigned i = 0; i < WORK_STEPS; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+    }
+    return count(w, (uint8_t *)arg + (x == 0)); /* never 0: the steps are not left out */
+}
+
+static void flow_work(weir_worker *w, void *call)
+{
+    flow(w, call, true, 0, work, WEIR_FOREVER);
+}
+
+static double work_serial(void *state, const struct bench_input *in)
+{
+    (void)state;
+    for (size_t i = 0; i < (size_t)in->n; i++)
+        work(NULL, &ran[i]);
+    return 0.0;
 }
 
 const struct bench_case bench_flow_chain = {
@@ -201,5 +229,12 @@ const struct bench_case bench_flow_tree = {
 const struct bench_case bench_flow_live = {
     .name = "flow_live", .what = "2^18 - 1 dataflow tasks in a binary tree, all alive at once", .op = "task",
     .full = {262143, 262143, 262143}, .small = {16383, 16383, 16383}, .serial = run_serial, .weir = flow_live,
+    .setup = setup, .check = all_ran, .teardown = teardown,
+};
+
+/* Too long to be run in place: what the tasks of a flow cost beside work, and what another worker is good for. */
+const struct bench_case bench_flow_work = {
+    .name = "flow_work", .what = "2^17 - 1 dataflow tasks of about 1 us, a binary tree", .op = "task",
+    .full = {131071, 131071, 131071}, .small = {16383, 16383, 16383}, .serial = work_serial, .weir = flow_work,
     .setup = setup, .check = all_ran, .teardown = teardown,
 };

@@ -128,7 +128,7 @@ extern const struct bench_case bench_fib, bench_nqueens, bench_uts_t1, bench_uts
     bench_submit, bench_capacity, bench_requests, bench_http,
     bench_graph_chain, bench_graph_chain_rerun, bench_graph_fan, bench_graph_fan_rerun,
     bench_graph_wavefront, bench_graph_wavefront_rerun, bench_graph_tree, bench_graph_tree_rerun, bench_flow_chain,
-    bench_flow_tree, bench_flow_live, bench_floors,
+    bench_flow_tree, bench_flow_live, bench_flow_work, bench_floors,
     bench_saxpy, bench_saxpy_other, bench_each, bench_loopcall,
     bench_sort_stable, bench_sort_in_place, bench_sort_compare;
 

@@ -21,6 +21,7 @@ static const struct bench_case *const cases[] = {
     &bench_sort_compare,
     &bench_graph_chain, &bench_graph_chain_rerun, &bench_graph_fan, &bench_graph_fan_rerun, &bench_graph_wavefront,
     &bench_graph_wavefront_rerun, &bench_graph_tree, &bench_graph_tree_rerun, &bench_flow_chain, &bench_flow_tree, &bench_flow_live,
+    &bench_flow_work,
 };
 #define CASES (sizeof cases / sizeof *cases)
 #define FIRST_TABLE "fib,nqueens,uts_t1,uts_t3" /* what runs when nothing is named */

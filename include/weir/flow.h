@@ -44,6 +44,9 @@ WEIR_API int weir_flow_create(weir_runtime *rt, uint32_t live, weir_flow **out) 
  * Adds fn(w, arg), to run when the tasks added before it allow. When `live` tasks are there it waits for room: a worker
  * runs tasks of the flow meanwhile, another thread sleeps, until the absolute time `deadline` (WEIR_FOREVER; 0: not at
  * all). fn returns 0 or a negative errno, after which tasks that have not begun are skipped.
+ * On a worker a task that need not wait, and whose fn is known to be short (some 100 ns: less than to hand it over),
+ * may have run when this returns, unless `deadline` is 0: with 0 no task runs within this call. So who adds with
+ * another deadline holds nothing that a task needs.
  * -EAGAIN (deadline 0) or -ETIMEDOUT: no room; -EINVAL, -ENOMEM; -ESHUTDOWN, -ECANCELED or a task's error: the flow has
  * ended. Nothing was added then.
  */

@@ -4,8 +4,8 @@
  *
  * The producer looks up each address in a table of its own (flow_table.h), finds the tasks to wait for, and links the
  * new task into their lists. Records are used again: a reference is a record and its generation, so a table entry that
- * is out of date is seen as such and needs no counting. Generations are the producer's own: what it needs to know of tasks
- * that have ended long ago is in its cache, not in lines that other workers have written.
+ * is out of date is seen as such and needs no counting. Generations are the producer's own: what it needs to know of
+ * tasks that have ended long ago is in its cache, not in lines that other workers have written.
  *
  * Threads: flow_add, weir_flow_wait and weir_flow_destroy: the producer. Tasks finish on any worker.
  * Invariants: a record is free, or a task's; it goes back to `freed` once the task has ended and its list was taken
@@ -16,33 +16,13 @@
 
 #include <errno.h>
 
-#include "par/flow_table.h"
+#include "par/flow_state.h"
 #include "par/wait.h"
 
 #define ENTRIES_KEPT 8u /* addresses of one task that are looked up once */
 #define NOTED_FIRST 16u /* predecessors of one task that there is room for at first */
 #define ROOM_CHAINS 32u /* chains run in a row for room: few enough to stay in a near cache (bench `flow_tree`) */
 #define FLOW_SLEEPS ((struct flow_task *)(uintptr_t)1) /* in `freed`: the producer sleeps until a record comes */
-
-struct weir_flow {
-    weir_scope scope;          /* of all tasks since the last wait */
-    /* constant, but for `failure`; read at each task's end, so beside nothing that the producer writes (bench
-     * `flow_chain`) */
-    struct worker *w ALIGNED(LINE_PAIR); /* the producer is a task on it; NULL: another thread */
-    weir_runtime *handle;      /* of the runtime that it runs on */
-    struct flow_task *records; /* `live` of them */
-    struct flow_more *more;    /* as many, once a task has had more than one predecessor; else NULL */
-    uint32_t live;
-    weir_atomic_u32 failure;   /* first error, a positive errno */
-    /* producer */
-    struct flow_task *ready ALIGNED(LINE_PAIR); /* free records that the producer has in hand */
-    struct flow_table table;
-    struct flow_task **noted;  /* predecessors of the task that is being added */
-    uint32_t n_noted;
-    uint32_t noted_room;
-    /* any */
-    weir_atomic_ptr freed ALIGNED(LINE_PAIR); /* records that tasks have given back */
-};
 
 static weir_flow *flow_of(const struct flow_task *t)
 {
@@ -132,16 +112,11 @@ static void record_keep(weir_flow *f, struct flow_task *t)
     f->ready = t;
 }
 
-static void flow_fail(weir_flow *f, int error)
+void flow_fail(weir_flow *f, int error)
 {
     uint32_t none = 0;
     /* relaxed: read by who has waited for the scope, or as a request to stop */
     atom_cas(&f->failure, &none, (uint32_t)-error, memory_order_relaxed, memory_order_relaxed);
-}
-
-static bool flow_stops(const weir_flow *f)
-{
-    return atom_load(&f->failure, memory_order_relaxed) != 0; /* relaxed: as in flow_fail() */
 }
 
 /* The task has ended: what it held back becomes ready. Returns one of them; the others go on the deque. */
@@ -163,13 +138,26 @@ static weir_task *flow_finish(weir_worker *w, weir_flow *f, struct flow_task *t)
     return next;
 }
 
-static weir_task *flow_run(weir_worker *w, weir_task *task)
+static int call_timed(weir_worker *w, weir_node_fn *fn, void *arg)
+{
+    uint64_t from = os_now();
+    int r = fn(w, arg);
+    pace_learn(flow_key(fn), os_now() - from);
+    return r;
+}
+
+static int call(weir_worker *w, weir_node_fn *fn, void *arg)
+{
+    /* relaxed: this worker writes it */
+    bool timed = atom_load(&worker_of(w)->counters.tasks_run, memory_order_relaxed) % TIMED_CALLS == 0;
+    return UNLIKELY(timed) ? call_timed(w, fn, arg) : fn(w, arg);
+}
+
+weir_task *flow_run(weir_worker *w, weir_task *task)
 {
     struct flow_task *t = CONTAINER_OF(task, struct flow_task, task);
     weir_flow *f = flow_of(t);
-    if (UNLIKELY(runtime_phase(worker_of(w)->rt) == PHASE_DISCARDING))
-        flow_fail(f, -ECANCELED);
-    int r = flow_stops(f) ? 0 : t->fn(w, t->arg);
+    int r = flow_is_over(f, worker_of(w)->rt) ? 0 : call(w, t->fn, t->arg);
     if (UNLIKELY(r < 0))
         flow_fail(f, r);
     return flow_finish(w, f, t);
@@ -186,15 +174,22 @@ static bool records_take(weir_flow *f)
     return f->ready != NULL;
 }
 
-/* A worker makes room by running what it has made; if that is elsewhere, by waiting for it. */
+static bool is_short(const weir_task *t)
+{
+    return t->run == flow_run && pace_is_short(flow_key(CONTAINER_OF(t, const struct flow_task, task)->fn));
+}
+
+/* A worker makes room by running what it has made: ROOM_CHAINS, or all as long as they are short, so that what comes
+ * next need not wait and can run in place. If it is elsewhere, by waiting for it. */
 static void make_room_on_worker(weir_flow *f)
 {
     struct worker *w = f->w;
     weir_task *t = NULL;
-    for (unsigned i = 0; i < ROOM_CHAINS; i++) {
+    for (unsigned i = 0; i < ROOM_CHAINS;) {
         t = deque_position(&w->dq) > f->scope.base ? deque_pop(&w->dq) : NULL;
         if (t == NULL)
             break;
+        i += !is_short(t);
         worker_run_chain(w, t);
     }
     if (t != NULL || f->ready != NULL)
@@ -388,11 +383,19 @@ int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, cons
     struct flow_task *t;
     if (flow_stops(f))
         return -(int)atom_load(&f->failure, memory_order_relaxed); /* relaxed: a number */
+    if (flow_goes_in_place(f, fn, deps, n, deadline))
+        return flow_run_in_place(f, fn, arg);
+    pace_break(&f->pace);
+    bool helps = f->ready == NULL;
     int r = flow_table_reserve(&f->table, n);
     if (r == 0)
         r = record_new(f, deadline, &t);
     if (r != 0)
         return r;
+    if (helps && flow_goes_in_place(f, fn, deps, n, deadline)) { /* what it would have waited for has ended meanwhile */
+        record_keep(f, t);
+        return flow_run_in_place(f, fn, arg);
+    }
     struct flow_entry *kept[ENTRIES_KEPT];
     struct flow_edge *edge;
     r = note_all(f, deps, n, kept);

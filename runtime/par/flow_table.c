@@ -2,8 +2,8 @@
  *
  * flow_table.c - an open-addressing table of addresses: see flow_table.h.
  *
- * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4); new places
- * within the same memory as in Rust's hashbrown.
+ * Threads and invariants: see flow_table.h. Source: Fibonacci hashing, linear probing (Knuth, TAOCP 3, 6.4), the hash
+ * as a fraction of the table (Lemire, 2019); new places within the same memory as in Rust's hashbrown.
  */
 #include "par/flow_table.h"
 
@@ -63,8 +63,8 @@ static int reserve_readers(struct flow_table *t, uint32_t n)
     return 0;
 }
 
-/* Drops readers whose records are other tasks by now. Returns how many may be added before that is worth while again: as
- * many as are left. */
+/* Drops readers whose records are other tasks by now. Returns how many may be added before that is worth while again:
+ * as many as are left. */
 static uint64_t prune(struct flow_table *t, struct flow_entry *e)
 {
     uint64_t left = READERS_KEPT;
@@ -94,13 +94,18 @@ void flow_table_add_reader(struct flow_table *t, struct flow_entry *e, flow_ref 
     e->readers = r;
 }
 
-void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref w)
+void flow_table_drop_readers(struct flow_table *t, struct flow_entry *e)
 {
     while (e->readers != NULL) {
         struct flow_reader *next = e->readers->next;
         reader_free(t, e->readers);
         e->readers = next;
     }
+}
+
+void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref w)
+{
+    flow_table_drop_readers(t, e);
     e->writer = ENTRY_USED | t->round | w;
 }
 
@@ -109,15 +114,32 @@ void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref 
 static uint32_t place_of(const struct flow_table *t, const void *address)
 {
     uint64_t h = (uint64_t)(uintptr_t)address * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(h >> 32) & (t->capacity - 1);
+    return (uint32_t)((h >> 32) * t->capacity >> 32);
+}
+
+static uint32_t place_after(const struct flow_table *t, uint32_t i)
+{
+    return LIKELY(i + 1 < t->capacity) ? i + 1 : 0;
+}
+
+/* The entry of an address, or the free one where it would be. */
+static struct flow_entry *probe(const struct flow_table *t, const void *address)
+{
+    uint32_t i = place_of(t, address);
+    while (t->entries[i].writer != 0 && t->entries[i].address != address)
+        i = place_after(t, i);
+    return &t->entries[i];
+}
+
+struct flow_entry *flow_table_seek(const struct flow_table *t, const void *address)
+{
+    struct flow_entry *e = probe(t, address);
+    return e->writer != 0 ? e : NULL;
 }
 
 struct flow_entry *flow_table_find(struct flow_table *t, const void *address)
 {
-    uint32_t i = place_of(t, address);
-    while (t->entries[i].writer != 0 && t->entries[i].address != address)
-        i = (i + 1) & (t->capacity - 1);
-    struct flow_entry *e = &t->entries[i];
+    struct flow_entry *e = probe(t, address);
     if (e->writer == 0) {
         *e = (struct flow_entry){address, ENTRY_USED | t->round, NULL};
         t->used++;
@@ -157,7 +179,7 @@ static void replace(struct flow_table *t, struct flow_entry e)
             return;
         uint32_t i = place_of(t, e.address);
         while (t->entries[i].writer != 0 && !is_old(t, &t->entries[i]))
-            i = (i + 1) & (t->capacity - 1);
+            i = place_after(t, i);
         struct flow_entry displaced = t->entries[i];
         t->entries[i] = e;
         t->used++;
@@ -181,8 +203,8 @@ static void rehash(struct flow_table *t, uint32_t old)
     }
 }
 
-/* Drops what is no longer needed, and doubles if little came of that: the next time is three eighths of a table away,
- * at least. */
+/* Drops what is no longer needed, and grows by half if little came of that: the next time is a quarter of a table
+ * away, at least. */
 static int make_room(struct flow_table *t, uint32_t n)
 {
     uint32_t old = t->capacity, capacity = old; /* never smaller */
@@ -190,7 +212,7 @@ static int make_room(struct flow_table *t, uint32_t n)
     if (t->used + n <= room_of(capacity) / 2)
         return 0;
     do
-        capacity *= 2;
+        capacity += capacity / 2;
     while (t->used + n > room_of(capacity));
     void *entries = os_resize(t->entries, old * sizeof *t->entries, capacity * sizeof *t->entries, CACHE_LINE);
     if (entries == NULL)

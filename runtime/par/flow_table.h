@@ -3,8 +3,8 @@
  * flow_table.h - which tasks of a flow use an address: the last writer, and the readers since.
  *
  * Threads: the producer only.
- * Invariants: entries and readers whose tasks' records are other tasks by now are dropped before the table grows, so its
- * size is bounded by the records: at most twice what they use.
+ * Invariants: entries and readers whose tasks' records are other tasks by now are dropped before the table grows, so
+ * its size is bounded by the records: at most twice what they use.
  */
 #ifndef WEIR_FLOW_TABLE_H
 #define WEIR_FLOW_TABLE_H
@@ -38,7 +38,7 @@ struct flow_entry {
 #define ENTRY_ROUND (ENTRY_USED << 1) /* as the table's, or its place is that of before a rehash */
 
 struct flow_table {
-    struct flow_entry *entries; /* a power of two, at most three quarters of them used */
+    struct flow_entry *entries; /* at most three quarters of them used */
     struct flow_task *records;  /* the flow's */
     uint16_t *generations;      /* which task each of them is, now; 0: none yet */
     uint32_t live;              /* records */
@@ -92,7 +92,10 @@ static inline void flow_table_renew(struct flow_table *t, const struct flow_task
 int flow_table_reserve(struct flow_table *t, uint32_t n) MUST_USE;
 /* The entry of an address, made if it is not there; there is room. */
 struct flow_entry *flow_table_find(struct flow_table *t, const void *address);
+/* The same if it is there, else NULL. */
+struct flow_entry *flow_table_seek(const struct flow_table *t, const void *address);
 void flow_table_add_reader(struct flow_table *t, struct flow_entry *e, flow_ref r);
+void flow_table_drop_readers(struct flow_table *t, struct flow_entry *e);
 /* The new last writer; the readers before it are forgotten. */
 void flow_table_set_writer(struct flow_table *t, struct flow_entry *e, flow_ref w);
 

@@ -2,12 +2,13 @@
  *
  * pipeline.c - tokens carry items from stage to stage; serial stages take them in order.
  *
- * A token carries its item as far as it gets without waiting. At a serial stage each place in the order has a gate where
- * two must meet, the item and its turn, which the item before it passes on: the second to come goes on, so nobody waits.
+ * A token carries its item as far as it gets without waiting. At a serial stage each place in the order has a gate
+ * where two must meet, the item and its turn, which the item before it passes on: the second to come goes on, so
+ * nobody waits.
  *
  * Threads: a token belongs to the worker that runs it, or to the gate where it is parked.
- * Invariants: items not yet through a serial stage are at most `tokens` and have consecutive numbers: a ring of that many
- * gates is enough. A token that runs is a member of the scope; a parked one is not.
+ * Invariants: items not yet through a serial stage are at most `tokens` and have consecutive numbers: a ring of that
+ * many gates is enough. A token that runs is a member of the scope; a parked one is not.
  */
 #include "par/pipeline.h"
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * range.c - splitting by measured time, and the memory of how long callbacks take.
+ * range.c - splitting by measured time.
  *
  * Three ways to run a range. By what is remembered of the callback, a loop below SHORT_PS is one plain call; one below
  * WAKE_PS is run here, in leaves, because to wake somebody would take as long, unless somebody is awake and searches,
  * or it turns out to take longer; all others fork halves at once.
  *
- * Threads and invariants: see range.h. The remembered durations are hints: two relaxed words each, which may not match.
+ * Threads and invariants: see range.h.
  * Source: lazy binary splitting (Tzannes et al., PPoPP 2010).
  */
 #include "par/range.h"
 
 #include <string.h>
 
-#define PS_PER_NS UINT64_C(1000)
+#include "par/hint.h"
+
 #define LEAF_PS UINT64_C(5000000)   /* 5 us: 1 % for the clock and the fork; bench `saxpy` */
 #define LONG_PS UINT64_C(100000000) /* 100 us: a leaf of a loop that takes many of them; bench `saxpy` gains 2 % */
 #define LONG_PART 32u               /* such a leaf is that part, at most, of the largest one that LEAVES_PER_WORKER allow */
@@ -23,47 +24,6 @@
 #define TIMED_EVERY 16u             /* short calls, one of which is timed: the clock costs as much as they do */
 #define ALIGN_SPLIT 64u             /* iterations: halves meet at a multiple, so that no line belongs to both */
 #define ALIGN_FROM (8u * ALIGN_SPLIT)
-#define HINTS 256u                  /* remembered callbacks; a power of two */
-
-/* --- how long a callback takes --------------------------------------------------------------------------------- */
-
-struct hint {
-    weir_atomic_ptr key;
-    weir_atomic_u64 cost; /* ps per iteration */
-};
-
-static struct hint hints[HINTS];
-
-static struct hint *hint_of(const void *key)
-{
-    uint64_t x = (uint64_t)(uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15);
-    return &hints[x >> 56 & (HINTS - 1)];
-}
-
-/* ps per iteration; 0: not known. */
-static uint64_t hint_cost(const void *key)
-{
-    const struct hint *h = hint_of(key);
-    /* relaxed, both: a guess, and a wrong one is corrected by the clock */
-    return atom_load(&h->key, memory_order_relaxed) == key ? atom_load(&h->cost, memory_order_relaxed) : 0;
-}
-
-static void remember(const void *key, uint64_t cost)
-{
-    struct hint *h = hint_of(key);
-    /* relaxed, all: as above; unchanged words are not written, so that the line stays shared */
-    if (atom_load(&h->key, memory_order_relaxed) != key)
-        atom_store(&h->key, (void *)(uintptr_t)key, memory_order_relaxed);
-    uint64_t old = atom_load(&h->cost, memory_order_relaxed);
-    if (cost > old + old / 8 || cost < old - old / 8)
-        atom_store(&h->cost, cost, memory_order_relaxed);
-}
-
-static uint64_t cost_of(uint64_t ns, size_t iterations)
-{
-    uint64_t cost = ns * PS_PER_NS / iterations;
-    return cost != 0 ? cost : 1;
-}
 
 /* --- stopping ------------------------------------------------------------------------------------------------- */
 
@@ -148,19 +108,18 @@ static void lane_begin(struct lane *l, struct range_job *job, weir_worker *w, si
 static void lane_end(const struct lane *l)
 {
     if (l->job->key != NULL && l->cost != 0)
-        remember(l->job->key, l->cost);
+        hint_remember(l->job->key, l->cost);
 }
 
-/* Dearer iterations are believed at once, cheaper ones by halves: the clock's own time weighs on small leaves. */
 static void lane_leaf(struct lane *l, size_t begin, size_t end, void *value)
 {
     run_leaf(l->job, l->w, begin, end, value);
     if (l->job->key == NULL)
         return;
     uint64_t now = os_now();
-    uint64_t cost = cost_of(now - l->now, end - begin);
+    uint64_t cost = hint_cost_of(now - l->now, end - begin);
     l->now = now;
-    set_cost(l, cost >= l->cost ? cost : (l->cost + cost + 1) / 2);
+    set_cost(l, hint_blend(l->cost, cost));
 }
 
 static size_t middle_of(size_t begin, size_t end)
@@ -242,7 +201,7 @@ static void run_short(struct worker *w, struct range_job *job, size_t begin, siz
     }
     uint64_t from = os_now();
     run_leaf(job, worker_public(w), begin, end, value);
-    remember(job->key, cost_of(os_now() - from, end - begin));
+    hint_remember(job->key, hint_cost_of(os_now() - from, end - begin));
 }
 
 /* Leaves from left to right, until it takes longer than foreseen or somebody is there to help. */
@@ -255,7 +214,7 @@ static void run_alone(struct worker *w, struct range_job *job, size_t begin, siz
     for (set_cost(&l, cost); begin < end; now = l.now) {
         if (range_error(job) != 0)
             return;
-        if ((now - from) * PS_PER_NS > WAKE_PS || idle_has_searchers(&w->rt->idle)) {
+        if ((now - from) * HINT_PS_PER_NS > WAKE_PS || idle_has_searchers(&w->rt->idle)) {
             run_split(w, job, begin, end, value, l.cost);
             return;
         }

@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "par/dataflow.h"
+#include "par/flow_state.h"
 #include "par/pipeline.h"
 #include "rig.h"
 
@@ -189,6 +189,20 @@ static void writes_and_reads_on_worker(void)
     rig_worker_end();
 }
 
+/* The second may run where it is added, behind the first that the other worker may have run. */
+static void in_place_on_worker(void)
+{
+    struct worker *w = rig_worker(rt, 0);
+    hint_remember(flow_key(adds_one), 1);
+    MODEL_ASSERT(flow_create(HANDLE, w, 2, &flow) == 0);
+    MODEL_ASSERT(put(adds_one, &datum[0], WEIR_INOUT, 0) == 0);
+    write_one();
+    write_one();
+    end(0);
+    MODEL_ASSERT(MODEL_READ(datum[0]) == 3 && count() == 3);
+    rig_worker_end();
+}
+
 /* --- pipelines ---------------------------------------------------------------------------------------------------- */
 
 static int made, used_in_order; /* payload: of the serial stages */
@@ -270,6 +284,7 @@ static const struct model_client clients[] = {
     RANDOM("error_outside", 1, 3000, flow_begin, end_nothing, error_outside, server),
     RANDOM("readers_between_writers", 0, 5000, flow_begin, end_nothing, writes_and_reads_on_worker, thief),
     RANDOM("readers_between_writers_two_records", 1, 5000, flow_begin, end_nothing, writes_and_reads_on_worker, thief),
+    RANDOM("in_place_behind_another_worker", 0, 5000, flow_begin, end_nothing, in_place_on_worker, thief),
     RANDOM("pipe_parallel_end", 4, 5000, flow_begin, pipe_check, pipe_parallel_end, thief),
     RANDOM("pipe_serial_end", 3, 5000, flow_begin, pipe_check, pipe_serial_end, thief),
     RANDOM("pipe_fails", 3, 3000, flow_begin, pipe_fails_check, pipe_fails, thief),
