@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define RUNS_DEFAULT 5u
-#define SECONDS 3u       /* of each run */
+#define SECONDS 3u       /* of each run, unless --seconds says otherwise */
 #define SECONDS_QUICK 1u
 #define FILE_BYTES 1024u /* of the file that is served */
 #define LINE_TEXT 512u   /* bytes */
@@ -308,6 +308,9 @@ static void run(const struct bench_case *c, const struct bench_options *o)
     char folder[] = "/tmp/weir-bench-http-XXXXXX";
     struct series *s = bench_alloc(sizeof *s);
     s->runs = o->runs != 0 ? o->runs : RUNS_DEFAULT;
+    unsigned seconds = o->quick ? SECONDS_QUICK : SECONDS;
+    if (o->seconds != 0)
+        seconds = o->seconds;
     bool there[SIDES];
     for (unsigned side = 0; side < SIDES; side++)
         there[side] = bench_takes_part(o, names[side], side != GO || o->peers) && find(files[side], programs[side]);
@@ -327,7 +330,7 @@ static void run(const struct bench_case *c, const struct bench_options *o)
             s->takes_part[BARE] = there[BARE] && requests[r].bare;
             bool named = is_named(o, requests[r].name, connections[k]);
             if (named && enough_descriptors(connections[k]) && !(o->quick && k + 1 == SIZES))
-                run_series(o, s, programs, folder, requests[r].path, o->quick ? SECONDS_QUICK : SECONDS);
+                run_series(o, s, programs, folder, requests[r].path, seconds);
         }
     remove_folder(folder);
     free(s);

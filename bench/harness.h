@@ -31,6 +31,7 @@ struct bench_options {
     const char *impls; /* comma list of implementations, or NULL */
     const char *workloads; /* `requests`, `http`: comma list, or NULL: all */
     const char *launcher;  /* `requests`: the command that starts each implementation, or NULL */
+    unsigned seconds;      /* `http`: of each run; 0: the benchmark's own choice */
     const char *plots;     /* `requests`: folder for a plot per workload, or NULL: none */
 };
 

@@ -25,10 +25,11 @@ static const struct bench_case *const cases[] = {
 };
 #define CASES (sizeof cases / sizeof *cases)
 #define FIRST_TABLE "fib,nqueens,uts_t1,uts_t3" /* what runs when nothing is named */
+#define SECONDS_MAX 600u /* a choice */
 
 static const char usage[] =
     "Usage: weir-bench [NAME] [--workers N[,N...]] [--runs N] [--json] [--impl LIST] [--quick] [--no-peers]\n"
-    "                  [--no-memory] [--list] [--workload LIST] [--launcher COMMAND] [--plot FOLDER]\n"
+    "                  [--no-memory] [--list] [--workload LIST] [--seconds N] [--launcher COMMAND] [--plot FOLDER]\n"
     "NAME is a benchmark, a comma list of them, or `all`; without it: " FIRST_TABLE ", weir and serial only.\n"
     "  --workers  worker counts to run with (default 1,2; idle: 2,64)\n"
     "  --runs     rounds, 1 to 100 (default 5); in a round every implementation runs once\n"
@@ -39,6 +40,7 @@ static const char usage[] =
     "  --quick    small problem sizes\n"
     "  --workload requests: burst50k, burst50k_io, conc50k_io, steady16k, over_io, over_cpu, scale (default: all)\n"
     "             http: small, file, wait, each as it is or as small.64, small.1000, small.10000 (default: all)\n"
+    "  --seconds  http: how long each run lasts (default: 3)\n"
     "  --launcher requests: a command that starts each implementation, such as 'taskset -c 0-3'\n"
     "  --plot     requests: draws FOLDER/requests-WORKLOAD.svg with gnuplot\n";
 
@@ -79,7 +81,7 @@ static void parse_workers(struct bench_options *o, const char *text)
 
 static void parse_options(struct bench_options *o, int argc, char **argv)
 {
-    enum { WORKERS = 1, RUNS, JSON, IMPL, QUICK, NO_PEERS, NO_MEMORY, LIST, HELP, WORKLOAD, LAUNCHER, PLOT };
+    enum { WORKERS = 1, RUNS, JSON, IMPL, QUICK, NO_PEERS, NO_MEMORY, LIST, HELP, WORKLOAD, SECONDS, LAUNCHER, PLOT };
     static const struct option options[] = {
         {"workers", required_argument, NULL, WORKERS}, {"runs", required_argument, NULL, RUNS},
         {"json", no_argument, NULL, JSON},             {"impl", required_argument, NULL, IMPL},
@@ -87,6 +89,7 @@ static void parse_options(struct bench_options *o, int argc, char **argv)
         {"no-memory", no_argument, NULL, NO_MEMORY},   {"list", no_argument, NULL, LIST},
         {"help", no_argument, NULL, HELP},             {"workload", required_argument, NULL, WORKLOAD},
         {"launcher", required_argument, NULL, LAUNCHER}, {"plot", required_argument, NULL, PLOT},
+        {"seconds", required_argument, NULL, SECONDS},
         {NULL, 0, NULL, 0},
     };
     bool no_peers = false;
@@ -105,6 +108,11 @@ static void parse_options(struct bench_options *o, int argc, char **argv)
         case NO_PEERS: no_peers = true; break;
         case NO_MEMORY: o->memory = false; break;
         case WORKLOAD: o->workloads = optarg; break;
+        case SECONDS:
+            o->seconds = parse_number(optarg, &end, SECONDS_MAX);
+            if (o->seconds == 0 || *end != '\0')
+                refuse("bad number of seconds", optarg);
+            break;
         case LAUNCHER: o->launcher = optarg; break;
         case PLOT: o->plots = optarg; break;
         case LIST:

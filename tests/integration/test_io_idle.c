@@ -109,6 +109,86 @@ BOTH(submits_reach_a_runtime_that_sleeps_in_the_poller)
     stop(rt);
 }
 
+static weir_task *count_one(weir_worker *w, weir_task *t)
+{
+    (void)w;
+    add((weir_atomic_u32 *)(t + 1), 1);
+    return NULL;
+}
+
+BOTH(timers_reach_a_runtime_that_sleeps_in_the_poller)
+{
+    struct one o = {0};
+    static struct {
+        weir_task task;
+        weir_atomic_u32 fired;
+    } alarm;
+    weir_timer timer, far;
+    int p[2];
+    cr_assert_eq(pipe(p), 0);
+    begin(1);
+    run(&o, start_read, p[0]);
+    let_it_begin();
+    weir_task_init(&alarm.task, count_one);
+    weir_timer_init(&far);
+    cr_assert_eq(weir_runtime_after(rt, 3600 * 1000 * NS_PER_MS, &far, &alarm.task), 0);
+    let_it_begin();
+    for (unsigned i = 1; i <= 20; i++) { /* each is earlier than what the keeper sleeps for */
+        weir_timer_init(&timer);
+        weir_task_init(&alarm.task, count_one);
+        cr_assert_eq(weir_runtime_after(rt, i % 3 * NS_PER_MS, &timer, &alarm.task), 0);
+        cr_assert(reaches(&alarm.fired, i), "%u", i);
+    }
+    cr_assert_eq(weir_timer_cancel(&far), 0);
+    cr_assert_eq(get(&o.over), 0);
+    cr_assert_eq(write(p[1], "x", 1), 1);
+    cr_assert(reaches(&o.over, 1));
+    stop(rt);
+}
+
+/* A task that is there again whenever it has run: its worker never runs dry. */
+struct restless {
+    weir_task task;
+    struct one *o;
+    weir_atomic_u32 ended;
+};
+
+static weir_task *run_again(weir_worker *w, weir_task *t)
+{
+    struct restless *r = (struct restless *)t;
+    if (get(&r->o->over) != 0) {
+        add(&r->ended, 1);
+        return NULL;
+    }
+    weir_task_init(t, run_again);
+    weir_push(w, t);
+    return NULL;
+}
+
+BOTH(completions_reach_workers_that_never_run_dry)
+{
+    enum { WORKERS = 2 };
+    struct one o = {0};
+    static struct restless r[2 * WORKERS];
+    int p[2];
+    cr_assert_eq(pipe(p), 0);
+    begin(WORKERS);
+    for (unsigned i = 0; i < 2 * WORKERS; i++) {
+        r[i] = (struct restless){.o = &o};
+        weir_task_init(&r[i].task, run_again);
+        cr_assert_eq(weir_submit(rt, &r[i].task, WEIR_BLOCK, 0), 0);
+    }
+    let_it_begin();
+    run(&o, start_read, p[0]); /* is submitted, started, handed over and completed beside them */
+    let_it_begin();
+    cr_assert_eq(write(p[1], "x", 1), 1);
+    cr_assert(reaches(&o.over, 1));
+    cr_assert_eq(o.result, 1);
+    for (unsigned i = 0; i < 2 * WORKERS; i++)
+        cr_assert(reaches(&r[i].ended, 1));
+    stop(rt);
+}
+
 BOTH(workers_that_retire_leave_their_operations)
 {
     enum { N = 8 };
