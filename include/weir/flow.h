@@ -52,7 +52,7 @@ WEIR_API int weir_flow_add(weir_flow *f, weir_node_fn *fn, void *arg, const weir
 /* Waits for all tasks added so far; the flow may then be used again. Returns the first error of a task, -ECANCELED
  * (weir_flow_cancel), or 0. -EINVAL. */
 WEIR_API int weir_flow_wait(weir_flow *f);
-/* Skips what has not begun. From any thread. */
+/* Skips what has not begun. From any thread. NULL: nothing. */
 WEIR_API void weir_flow_cancel(weir_flow *f);
 /* Waits, and gives everything back. The result of the wait. */
 WEIR_API int weir_flow_destroy(weir_flow *f);

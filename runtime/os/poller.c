@@ -22,7 +22,7 @@
 
 /* --- records -------------------------------------------------------------------------------------------------- */
 
-/* Makes room for the descriptor, if it is one: the table grows with the numbers that the process uses, not with those that
+/* Makes room for the descriptor, if it is one: the table grows with the numbers that are in use, not with those that
  * somebody makes up. 0, -EBADF, -ENOMEM. */
 static int reach(struct poller *p, const weir_io *io)
 {

@@ -436,7 +436,8 @@ int weir_flow_wait(weir_flow *f)
 
 void weir_flow_cancel(weir_flow *f)
 {
-    flow_fail(f, -ECANCELED);
+    if (f != NULL)
+        flow_fail(f, -ECANCELED);
 }
 
 static void flow_free(weir_flow *f)

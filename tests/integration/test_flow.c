@@ -292,6 +292,7 @@ Test(flow, a_cancel_skips_what_has_not_begun)
     OK(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, 0));
     for (int i = 0; i < 100; i++)
         OK(weir_flow_add(r.f, writes, NULL, &one, 1, 0));
+    weir_flow_cancel(NULL);
     weir_flow_cancel(r.f);
     cr_assert_eq(weir_flow_add(r.f, writes, NULL, &one, 1, 0), -ECANCELED);
     set(&share.gate, 1);
