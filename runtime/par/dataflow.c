@@ -40,6 +40,7 @@ struct weir_flow {
     struct flow_task **noted;  /* predecessors of the task that is being added */
     uint32_t n_noted;
     uint32_t noted_room;
+    bool inside;               /* a worker's: it runs tasks of the flow within a call */
     /* any */
     weir_atomic_ptr freed ALIGNED(LINE_PAIR); /* records that tasks have given back */
 };
@@ -186,20 +187,30 @@ static bool records_take(weir_flow *f)
     return f->ready != NULL;
 }
 
+/* All tasks end. Who they are must not use the flow meanwhile: it would wait for itself. */
+static void await_all_on_worker(weir_flow *f)
+{
+    f->inside = true;
+    wait_scope(f->w, &f->scope);
+    f->inside = false;
+}
+
 /* A worker makes room by running what it has made; if that is elsewhere, by waiting for it. */
 static void make_room_on_worker(weir_flow *f)
 {
     struct worker *w = f->w;
     weir_task *t = NULL;
+    f->inside = true;
     for (unsigned i = 0; i < ROOM_CHAINS; i++) {
         t = deque_position(&w->dq) > f->scope.base ? deque_pop(&w->dq) : NULL;
         if (t == NULL)
             break;
         worker_run_chain(w, t);
     }
+    f->inside = false;
     if (t != NULL || f->ready != NULL)
         return;
-    wait_scope(w, &f->scope);
+    await_all_on_worker(f);
     weir_scope_init(worker_public(w), &f->scope);
 }
 
@@ -379,7 +390,7 @@ static void task_init(weir_flow *f, struct flow_task *t, weir_node_fn *fn, void 
 
 bool flow_is_producer(const weir_flow *f)
 {
-    return worker_self() == f->w;
+    return worker_self() == f->w && !f->inside;
 }
 
 int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, const weir_dep *deps, uint32_t n,
@@ -427,7 +438,7 @@ int weir_flow_wait(weir_flow *f)
     if (f == NULL || !flow_is_producer(f))
         return -EINVAL;
     if (f->w != NULL)
-        wait_scope(f->w, &f->scope);
+        await_all_on_worker(f);
     else
         wait_scope_outside(&f->scope);
     weir_scope_init(f->w != NULL ? worker_public(f->w) : NULL, &f->scope);
