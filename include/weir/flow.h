@@ -2,7 +2,8 @@
  *
  * weir/flow.h - tasks ordered by the data that they name, and pipelines.
  *
- * Threads: a flow belongs to the thread, or the worker's task, that made it. weir_pipeline may be called by any thread.
+ * Threads: a flow belongs to the thread, or the worker's task, that made it; its own tasks neither add to it nor wait for
+ * it (-EINVAL). weir_pipeline may be called by any thread.
  * Source: dependences on addresses as in OpenMP 4.0 `depend`; token-bounded pipelines as in MacDonald, Szafron,
  * Schaeffer (IPDPS 2004) and oneTBB.
  */
@@ -55,7 +56,7 @@ WEIR_API int weir_flow_add(weir_flow *f, weir_node_fn *fn, void *arg, const weir
 /* Waits for all tasks added so far; the flow may then be used again. Returns the first error of a task, -ECANCELED
  * (weir_flow_cancel), or 0. -EINVAL. */
 WEIR_API int weir_flow_wait(weir_flow *f);
-/* Skips what has not begun. From any thread. */
+/* Skips what has not begun. From any thread. NULL: nothing. */
 WEIR_API void weir_flow_cancel(weir_flow *f);
 /* Waits, and gives everything back. The result of the wait. */
 WEIR_API int weir_flow_destroy(weir_flow *f);

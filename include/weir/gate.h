@@ -48,9 +48,10 @@ WEIR_API int weir_gate_enter(weir_gate *gate, weir_pass *pass) WEIR_MUST_USE;
  * -ETIMEDOUT; -EDEADLK: no room, and the calling thread is a worker.
  */
 WEIR_API int weir_gate_enter_until(weir_gate *gate, weir_pass *pass, uint64_t deadline) WEIR_MUST_USE;
-/* Gives a pass back whose task was not and will not be made runnable, such as after a submit that failed. */
+/* Gives a pass back whose task was not and will not be made runnable, such as after a submit that failed. NULL:
+ * nothing. */
 WEIR_API void weir_gate_leave(weir_pass *pass);
-/* Requests inside, as of now. */
+/* Requests inside, as of now. NULL: 0. */
 WEIR_API uint32_t weir_gate_inside(const weir_gate *gate);
 
 #ifdef __cplusplus

@@ -95,7 +95,7 @@ WEIR_API int weir_graph_destroy(weir_graph *g);
  */
 WEIR_API int weir_graph_add(weir_graph *g, weir_node_fn *fn, void *arg, weir_node *out);
 /* Adds a node of any kind. As above; also -EINVAL for a spec that contradicts itself, or a subgraph that is not
- * frozen. */
+ * frozen; -EDEADLK for a subgraph that shall hold permits while nodes of its own ask for some. */
 WEIR_API int weir_graph_add_spec(weir_graph *g, const weir_node_spec *spec, weir_node *out);
 /*
  * `before` ends before `after` begins; or, after a condition: may be chosen. -EINVAL (a node of another graph), -ELOOP
@@ -132,7 +132,9 @@ WEIR_API uint32_t weir_graph_edge_count(const weir_graph *g);
 /*
  * A set of n counting semaphores (1 to WEIR_SEMAPHORES_MAX), for graphs that run on `rt`. permits[i]: how many nodes
  * may hold semaphore i at once, at least 1. A node that must wait gives its worker free. Who waits holds nothing, and
- * permits are handed over in the order of asking where that is possible: no deadlock, whatever the sets.
+ * permits are handed over in the order of asking where that is possible: no deadlock, whatever the sets. (A node's
+ * function that holds permits and itself waits, for a run whose nodes ask for them say, is on its own, as with any
+ * lock.)
  * -EINVAL, -ENOMEM.
  */
 WEIR_API int weir_semaphores_create(weir_runtime *rt, const uint32_t *permits, uint32_t n, weir_semaphores **out)
@@ -189,7 +191,8 @@ WEIR_API int weir_run_to_end(weir_runtime *rt, weir_run *r, const weir_run_how *
 /* Stops what has not begun. The run ends with -ECANCELED unless it has an error. Nothing happens to a run that is not
  * under way. From any thread. -EINVAL. */
 WEIR_API int weir_run_cancel(weir_run *r);
-/* Whether the run was stopped: by weir_run_cancel, an error or the deadline. A long node asks now and then. */
+/* Whether the run was stopped: by weir_run_cancel, an error or the deadline. A long node asks now and then.
+ * NULL: false. */
 WEIR_API bool weir_run_stopped(const weir_run *r);
 
 typedef struct weir_run_report {

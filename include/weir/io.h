@@ -63,8 +63,8 @@ typedef struct weir_io {
     struct weir_io *child, *sibling, *above; /* heap of deadlines */
 } weir_io;
 
-/* offset: at the file's own position; the only one for pipes, sockets and the like (another one is ignored there by
- * io_uring, and refused by epoll: -ESPIPE). */
+/* offset: at the file's own position; the only one for pipes, sockets and the like (another one is ignored there when
+ * io_uring reads, else refused: -ESPIPE). */
 #define WEIR_IO_HERE (-1)
 
 /*
@@ -131,9 +131,12 @@ WEIR_API int weir_io_readv(weir_worker *w, weir_io *io, int fd, const struct iov
 WEIR_API int weir_io_writev(weir_worker *w, weir_io *io, int fd, const struct iovec *v, unsigned vectors,
                             int64_t offset) WEIR_MUST_USE;
 
-/* accept4(2): result is the new descriptor. address and length may both be NULL. flags: SOCK_NONBLOCK, SOCK_CLOEXEC. */
+/* accept4(2): result is the new descriptor. address and length may both be NULL. flags: SOCK_NONBLOCK, SOCK_CLOEXEC.
+ * A listener from which others than this runtime accept, too, is non-blocking, or they may hold up a worker (epoll). */
 WEIR_API int weir_io_accept(weir_worker *w, weir_io *io, int fd, struct sockaddr *address, unsigned *length,
                             int flags) WEIR_MUST_USE;
+/* connect(2). -EAGAIN: the listener of a local socket has no room (with io_uring only where the descriptor is
+ * non-blocking, else it waits): nothing tells when there is, so try again later. */
 WEIR_API int weir_io_connect(weir_worker *w, weir_io *io, int fd, const struct sockaddr *address,
                              unsigned length) WEIR_MUST_USE;
 /* recv(2), send(2). flags: MSG_*; MSG_NOSIGNAL is added to those of a send, MSG_DONTWAIT is taken out. */

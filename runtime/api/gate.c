@@ -66,6 +66,8 @@ int weir_gate_enter_until(weir_gate *gate, weir_pass *pass, uint64_t deadline)
 
 void weir_gate_leave(weir_pass *pass)
 {
+    if (pass == NULL)
+        return;
     weir_gate *gate = pass->gate; /* the request may be gone when somebody else may come in */
     uint32_t now = atom_load(&gate->state, memory_order_relaxed); /* relaxed: the CAS decides */
     /* relaxed, both: a count; the gate may be gone after the last one, the futex uses its address only */
@@ -77,5 +79,5 @@ void weir_gate_leave(weir_pass *pass)
 
 uint32_t weir_gate_inside(const weir_gate *gate)
 {
-    return atom_load(&gate->state, memory_order_relaxed) & ~SLEEPERS; /* relaxed: a hint */
+    return gate != NULL ? atom_load(&gate->state, memory_order_relaxed) & ~SLEEPERS : 0; /* relaxed: a hint */
 }

@@ -139,6 +139,11 @@ int64_t io_call_try_write(const weir_io *io)
     return r == -EOPNOTSUPP ? -EAGAIN : r;
 }
 
+bool io_call_may_block(const weir_io *io)
+{
+    return (fcntl(io->fd, F_GETFL) & O_NONBLOCK) == 0;
+}
+
 bool io_call_must_block(const weir_io *io)
 {
     if (io->op >= POLLER_FSYNC)

@@ -8,6 +8,7 @@
 #include "os/poller.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,21 +22,24 @@
 
 /* --- records -------------------------------------------------------------------------------------------------- */
 
-/* Makes room for the descriptor. */
-static bool reach(struct poller *p, const weir_io *io)
+/* Makes room for the descriptor, if it is one: the table grows with the numbers that are in use, not with those that
+ * somebody makes up. 0, -EBADF, -ENOMEM. */
+static int reach(struct poller *p, const weir_io *io)
 {
-    uint32_t need = io->fd < 0 ? 1 : (uint32_t)io->fd + 2;
+    uint32_t need = poller_slot(io) + 1;
     if (LIKELY(need <= p->size))
-        return true;
+        return 0;
+    if (need > 1 && fcntl(io->fd, F_GETFD) < 0)
+        return -EBADF;
     uint32_t size = p->size == 0 ? FDS_MIN : p->size;
     while (size < need)
         size *= 2;
     void *now = os_resize(p->fds, p->size * sizeof(*p->fds), size * sizeof(*p->fds), sizeof(*p->fds));
     if (now == NULL)
-        return false;
+        return -ENOMEM;
     p->fds = now;
     p->size = size;
-    return true;
+    return 0;
 }
 
 static void hand_back(struct poller *p, weir_io *io, int64_t result)
@@ -74,10 +78,10 @@ static inline bool is_timed(const weir_io *io)
     return io->deadline != OS_FOREVER && (io->marks & POLLER_LATE) == 0;
 }
 
-/* Why an operation that was ended did so. */
+/* Why an operation that was ended did so. -EAGAIN: it was to wait for readiness, and shall not any more. */
 static int64_t told(const weir_io *io, int64_t result)
 {
-    if (result != -ECANCELED && result != -EINTR)
+    if (result != -ECANCELED && result != -EINTR && result != -EAGAIN)
         return result;
     if (io->marks & POLLER_CANCELLED)
         return -ECANCELED;
@@ -105,8 +109,9 @@ static void cancel_all_of(struct poller *p, struct poller_fd *fd)
 
 void poller_start(struct poller *p, weir_io *io)
 {
-    if (UNLIKELY(!reach(p, io))) {
-        hand_back(p, io, -ENOMEM);
+    int r = reach(p, io);
+    if (UNLIKELY(r != 0)) {
+        hand_back(p, io, r);
         return;
     }
     if (io->op == POLLER_CLOSE) {

@@ -110,9 +110,14 @@ static inline bool poller_has_news(const struct poller *p)
 
 /* io is over: it will be handed back. */
 void poller_done(struct poller *p, weir_io *io, int64_t result);
+/* Its place in `fds`. */
+static inline uint32_t poller_slot(const weir_io *io)
+{
+    return io->op == POLLER_OPENAT || io->op == POLLER_STATX ? 0 : (uint32_t)io->fd + 1;
+}
 static inline struct poller_fd *poller_fd_of(const struct poller *p, const weir_io *io)
 {
-    return &p->fds[io->op == POLLER_OPENAT || io->op == POLLER_STATX ? 0 : io->fd + 1];
+    return &p->fds[poller_slot(io)];
 }
 
 extern const struct poller_kind poller_epoll;
@@ -133,6 +138,8 @@ int64_t io_call_try(weir_io *io);
 int64_t io_call_try_write(const weir_io *io);
 /* Does it, however long that takes. */
 int64_t io_call_do(const weir_io *io);
+/* Whether a call may wait although the descriptor was ready, should somebody else be faster: it is not non-blocking. */
+bool io_call_may_block(const weir_io *io);
 /* Whether only io_call_do() will do: files that epoll has no use for. */
 bool io_call_must_block(const weir_io *io);
 /* The poll(2) events that an operation waits for. */

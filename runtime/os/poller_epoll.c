@@ -80,10 +80,16 @@ static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
     return r;
 }
 
-/* The same for one more operation: the others waited for a registration that must be there. */
+static bool is_alone(const weir_io *io)
+{
+    return io->next == NULL && io->prev == NULL;
+}
+
+/* The same for one more operation: the others waited for a registration that must be there, and is armed for what they
+ * want, or more: they need not be asked, however many they are. */
 static int arm_for(struct poller *p, struct poller_fd *fd, weir_io *io)
 {
-    uint32_t events = wanted(fd);
+    uint32_t events = (is_alone(io) ? 0 : fd->armed) | io_call_events(io);
     if (fd->armed != 0 && control(p, fd, EPOLL_CTL_MOD, events | (uint32_t)EPOLLONESHOT) == 0) {
         fd->armed = (uint16_t)events;
         fd->kept = 0;
@@ -91,12 +97,7 @@ static int arm_for(struct poller *p, struct poller_fd *fd, weir_io *io)
     }
     if (fd->armed != 0)
         end_all(p, fd, io, -EBADF); /* EP-A: closed behind our back */
-    return arm(p, fd, wanted(fd));
-}
-
-static bool is_alone(const weir_io *io)
-{
-    return io->next == NULL && io->prev == NULL;
+    return arm(p, fd, io_call_events(io)); /* nobody else waits now */
 }
 
 /* The same for one that goes on where the last one ended, and is alone: EP-C. */

@@ -155,10 +155,11 @@ static COLD void cancel_again(struct poller *p)
 
 /* --- completions ---------------------------------------------------------------------------------------------- */
 
-/* Kinds of descriptors that are non-blocking and that the kernel does not wait for by itself. */
+/* Kinds of descriptors that are non-blocking and that the kernel does not wait for by itself. A local socket that can't
+ * be connected now is always ready: waiting would not help. */
 static bool must_wait(const weir_io *io, int result)
 {
-    return result == -EAGAIN && io->op < POLLER_FSYNC;
+    return result == -EAGAIN && io->op < POLLER_FSYNC && io->op != POLLER_CONNECT;
 }
 
 static void complete(struct poller *p, weir_io *io, int result)

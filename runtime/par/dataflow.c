@@ -179,12 +179,21 @@ static bool is_short(const weir_task *t)
     return t->run == flow_run && pace_is_short(flow_key(CONTAINER_OF(t, const struct flow_task, task)->fn));
 }
 
+/* All tasks end. Who they are must not use the flow meanwhile: it would wait for itself. */
+static void await_all_on_worker(weir_flow *f)
+{
+    f->inside = true;
+    wait_scope(f->w, &f->scope);
+    f->inside = false;
+}
+
 /* A worker makes room by running what it has made: ROOM_CHAINS, or all as long as they are short, so that what comes
  * next need not wait and can run in place. If it is elsewhere, by waiting for it. */
 static void make_room_on_worker(weir_flow *f)
 {
     struct worker *w = f->w;
     weir_task *t = NULL;
+    f->inside = true;
     for (unsigned i = 0; i < ROOM_CHAINS;) {
         t = deque_position(&w->dq) > f->scope.base ? deque_pop(&w->dq) : NULL;
         if (t == NULL)
@@ -192,9 +201,10 @@ static void make_room_on_worker(weir_flow *f)
         i += !is_short(t);
         worker_run_chain(w, t);
     }
+    f->inside = false;
     if (t != NULL || f->ready != NULL)
         return;
-    wait_scope(w, &f->scope);
+    await_all_on_worker(f);
     weir_scope_init(worker_public(w), &f->scope);
 }
 
@@ -374,7 +384,7 @@ static void task_init(weir_flow *f, struct flow_task *t, weir_node_fn *fn, void 
 
 bool flow_is_producer(const weir_flow *f)
 {
-    return worker_self() == f->w;
+    return worker_self() == f->w && !f->inside;
 }
 
 int flow_add(weir_flow *f, struct runtime *rt, weir_node_fn *fn, void *arg, const weir_dep *deps, uint32_t n,
@@ -430,7 +440,7 @@ int weir_flow_wait(weir_flow *f)
     if (f == NULL || !flow_is_producer(f))
         return -EINVAL;
     if (f->w != NULL)
-        wait_scope(f->w, &f->scope);
+        await_all_on_worker(f);
     else
         wait_scope_outside(&f->scope);
     weir_scope_init(f->w != NULL ? worker_public(f->w) : NULL, &f->scope);
@@ -439,7 +449,8 @@ int weir_flow_wait(weir_flow *f)
 
 void weir_flow_cancel(weir_flow *f)
 {
-    flow_fail(f, -ECANCELED);
+    if (f != NULL)
+        flow_fail(f, -ECANCELED);
 }
 
 static void flow_free(weir_flow *f)

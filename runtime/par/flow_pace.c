@@ -58,7 +58,9 @@ int flow_run_in_place(weir_flow *f, weir_node_fn *fn, void *arg)
     pace_begin(&f->pace);
     atom_count(&w->counters.tasks_run, 1);
     PROBE3(task_begin, w->id, as, flow_run);
+    f->inside = true;
     int r = fn(worker_public(w), arg);
+    f->inside = false;
     PROBE2(task_end, w->id, as);
     if (UNLIKELY(w->blocked))
         (void)block_end(w); /* the task forgot to */

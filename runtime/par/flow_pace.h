@@ -11,8 +11,7 @@
  * for a while.
  *
  * Threads: the producer, on its worker.
- * Invariants: a task runs in place only if all before it that it must wait for have ended, and never within another
- * one that runs in place.
+ * Invariants: a task runs in place only if all before it that it must wait for have ended.
  */
 #ifndef WEIR_FLOW_PACE_H
 #define WEIR_FLOW_PACE_H
@@ -31,7 +30,6 @@ struct flow_pace {
     uint32_t batch;  /* tasks run in place in it */
     uint64_t late;   /* ns, at most PLACE_LATE_NS: how far those before are behind */
     uint32_t pause;  /* ready tasks yet to be queued, however short */
-    bool inside;     /* a task runs in place */
 };
 
 static inline bool pace_is_short(const void *fn)
@@ -47,7 +45,7 @@ static inline bool pace_allows(struct flow_pace *p, const void *fn)
         p->pause--;
         return false;
     }
-    return pace_is_short(fn) && !p->inside;
+    return pace_is_short(fn);
 }
 
 /* Looks at the clock: ends the batch, and begins the next one unless tasks are to be queued. */
@@ -57,12 +55,10 @@ static inline void pace_begin(struct flow_pace *p)
 {
     if (UNLIKELY(p->since == 0))
         pace_look(p);
-    p->inside = true;
 }
 
 static inline void pace_end(struct flow_pace *p)
 {
-    p->inside = false;
     if (UNLIKELY(++p->batch == PLACE_BATCH))
         pace_look(p);
 }
@@ -70,7 +66,7 @@ static inline void pace_end(struct flow_pace *p)
 /* A task is queued: what comes until the next one in place is no part of a batch. */
 static inline void pace_break(struct flow_pace *p)
 {
-    if (LIKELY(p->since == 0) || p->inside)
+    if (LIKELY(p->since == 0))
         return;
     pace_look(p);
     p->since = 0;

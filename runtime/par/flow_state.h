@@ -30,6 +30,7 @@ struct weir_flow {
     uint32_t n_noted;
     uint32_t noted_room;
     struct flow_pace pace;
+    bool inside;               /* a worker's: it runs tasks of the flow within a call; they must not use the flow */
     /* any */
     weir_atomic_ptr freed ALIGNED(LINE_PAIR); /* records that tasks have given back */
 };

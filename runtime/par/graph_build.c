@@ -187,6 +187,8 @@ int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
     if (g->frozen)
         return -EPERM;
     size_t length = s->name != NULL ? strlen(s->name) : 0;
+    if (s->kind == WEIR_NODE_GRAPH && s->semaphores != NULL && s->graph->asks)
+        return -EDEADLK; /* its inner nodes would wait while it holds permits */
     if (s->kind == WEIR_NODE_GRAPH && s->graph->depth >= GRAPH_DEPTH_MAX)
         return -ENOSPC;
     if (g->names.count + length + 2 > UINT32_MAX || (needs_slot(s) && g->slots.count >= WEIR_GRAPH_SLOTS_MAX))
@@ -214,6 +216,7 @@ int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
         n->name = add_name(g, s->name, length);
     g->ranked = g->ranked || s->priority != 0;
     g->weak = g->weak || node_is_weak(n);
+    g->asks = g->asks || s->semaphores != NULL || (s->kind == WEIR_NODE_GRAPH && s->graph->asks);
     if (s->kind == WEIR_NODE_GRAPH && s->graph->depth >= g->depth)
         g->depth = s->graph->depth + 1;
     return 0;

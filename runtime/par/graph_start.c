@@ -166,7 +166,7 @@ int weir_run_cancel(weir_run *run)
 
 bool weir_run_stopped(const weir_run *run)
 {
-    return run_is_stopped(run);
+    return run != NULL && run_is_stopped(run);
 }
 
 /* --- starting ------------------------------------------------------------------------------------------------- */

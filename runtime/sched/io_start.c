@@ -23,13 +23,29 @@ static void end_at_once(struct worker *w, weir_io *op, int64_t result)
     w->io.over++;
 }
 
+/* Whether it is tried by who holds the poller only: between the question and the call another worker might take the
+ * connection, and the call would wait for the next. */
+static bool wants_holder(const weir_io *op)
+{
+    return op->op == POLLER_ACCEPT && io_call_may_block(op);
+}
+
+/* Whether -EAGAIN is the answer and no wait: of a local socket whose listener has no room, since nothing would tell when
+ * there is. */
+static bool is_refused(const weir_io *op)
+{
+    return op->op == POLLER_CONNECT && (op->marks & POLLER_BEGUN) == 0;
+}
+
 /* What can be done here and now is, where the poller would only wait for the moment to do it. */
 static void do_at_once(struct worker *w, weir_io *op)
 {
     int64_t r;
+    if (wants_holder(op))
+        return;
     if (op->deadline != OS_FOREVER && op->deadline <= os_now()) {
         r = -ETIME;
-    } else if ((r = io_call_try(op)) == -EAGAIN) {
+    } else if ((r = io_call_try(op)) == -EAGAIN && !is_refused(op)) {
         if (!io_call_must_block(op))
             return;
         bool blocked = block_begin(w) != 0; /* by the task itself */

@@ -285,6 +285,38 @@ Test(flow, bad_arguments_are_refused_and_nothing_is_added)
     stop(rt);
 }
 
+static weir_flow *own_flow;
+
+static int uses_its_own_flow(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    cr_assert_eq(weir_flow_add(own_flow, fails, NULL, NULL, 0, WEIR_FOREVER), -EINVAL);
+    cr_assert_eq(weir_flow_wait(own_flow), -EINVAL);
+    cr_assert_eq(weir_flow_destroy(own_flow), -EINVAL);
+    add(&share.ran, 1);
+    return 0;
+}
+
+static void runs_tasks_that_use_their_flow(weir_worker *w, void *arg)
+{
+    (void)arg;
+    OK(weir_flow_create(weir_worker_runtime(w), 1, &own_flow));
+    for (int i = 0; i < 3; i++) /* while the second is added the first runs, to make room */
+        OK(weir_flow_add(own_flow, uses_its_own_flow, NULL, NULL, 0, WEIR_FOREVER));
+    OK(weir_flow_wait(own_flow));
+    OK(weir_flow_add(own_flow, uses_its_own_flow, NULL, NULL, 0, WEIR_FOREVER));
+    OK(weir_flow_destroy(own_flow));
+}
+
+/* It would wait for itself. */
+Test(flow, a_task_that_waits_for_its_own_flow_is_refused)
+{
+    weir_runtime *rt = start(1);
+    call(rt, runs_tasks_that_use_their_flow, NULL);
+    cr_assert_eq(get(&share.ran), 4);
+    stop(rt);
+}
+
 Test(flow, a_cancel_skips_what_has_not_begun)
 {
     struct flow_rig r = start_flow(1, 0);
@@ -292,6 +324,7 @@ Test(flow, a_cancel_skips_what_has_not_begun)
     OK(weir_flow_add(r.f, wait_for_gate, NULL, &one, 1, 0));
     for (int i = 0; i < 100; i++)
         OK(weir_flow_add(r.f, writes, NULL, &one, 1, 0));
+    weir_flow_cancel(NULL);
     weir_flow_cancel(r.f);
     cr_assert_eq(weir_flow_add(r.f, writes, NULL, &one, 1, 0), -ECANCELED);
     set(&share.gate, 1);

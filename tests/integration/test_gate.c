@@ -34,6 +34,8 @@ Test(gate, bad_arguments_are_refused)
     cr_assert_eq(weir_gate_enter(NULL, &p), -EINVAL);
     cr_assert_eq(weir_gate_enter(&g, NULL), -EINVAL);
     cr_assert_eq(weir_gate_enter_until(&g, NULL, 0), -EINVAL);
+    weir_gate_leave(NULL);
+    cr_assert_eq(weir_gate_inside(NULL), 0);
     cr_assert_eq(weir_gate_inside(&g), 0);
 }
 

@@ -93,6 +93,46 @@ Test(graph_limit, a_run_that_is_cancelled_gives_its_permits_back)
     stop(rt);
 }
 
+/* Who waits would hold something: two of them, crosswise, for ever. */
+Test(graph_limit, graphs_that_hold_permits_while_their_nodes_ask_are_refused)
+{
+    weir_runtime *rt = start(1);
+    uint32_t one = 1;
+    weir_atomic_u32 ran = {0};
+    weir_semaphores *outer_set, *inner_set;
+    OK(weir_semaphores_create(rt, &one, 1, &outer_set));
+    OK(weir_semaphores_create(rt, &one, 1, &inner_set));
+    weir_graph *asks = graph(), *between = graph(), *plain = graph(), *g = graph();
+    weir_node_spec node_that_asks = {.size = sizeof(weir_node_spec), .fn = count, .arg = &ran, .semaphores = inner_set,
+                                     .permits = 1};
+    weir_node_spec s = {.size = sizeof s, .kind = WEIR_NODE_GRAPH, .graph = asks};
+    OK(weir_graph_add_spec(asks, &node_that_asks, NULL));
+    OK(weir_graph_freeze(asks, NULL));
+    OK(weir_graph_add_spec(between, &s, NULL));
+    OK(weir_graph_freeze(between, NULL));
+    node(plain, count, &ran);
+    OK(weir_graph_freeze(plain, NULL));
+    OK(weir_graph_add_spec(g, &s, NULL));
+    s.semaphores = outer_set;
+    s.permits = 1;
+    cr_assert_eq(weir_graph_add_spec(g, &s, NULL), -EDEADLK);
+    s.graph = between;
+    cr_assert_eq(weir_graph_add_spec(g, &s, NULL), -EDEADLK);
+    s.graph = plain;
+    OK(weir_graph_add_spec(g, &s, NULL));
+    cr_assert_eq(weir_graph_node_count(g), 2);
+    weir_run *r = frozen_run(g, 0);
+    OK(weir_run_once(rt, r));
+    cr_assert_eq(get(&ran), 2);
+    drop(g, r);
+    drop(between, NULL);
+    drop(asks, NULL);
+    drop(plain, NULL);
+    OK(weir_semaphores_destroy(outer_set));
+    OK(weir_semaphores_destroy(inner_set));
+    stop(rt);
+}
+
 Test(graph_limit, semaphores_of_another_runtime_are_refused)
 {
     weir_runtime *rt = start(1), *other = start(1);

@@ -176,6 +176,7 @@ Test(graph_run, bad_arguments_of_runs_are_refused)
     cr_assert_eq(weir_run_create(g, 2, &none), -EINVAL, "no such flag");
     cr_assert_null(none);
     cr_assert_eq(weir_run_destroy(NULL), -EINVAL);
+    cr_assert_not(weir_run_stopped(NULL));
     cr_assert_eq(weir_run_start(rt, NULL, NULL), -EINVAL);
     cr_assert_eq(weir_run_start(NULL, r, NULL), -EINVAL);
     cr_assert_eq(weir_run_to_end(NULL, r, NULL), -EINVAL);

@@ -335,6 +335,30 @@ Test(httpd_timeouts, slow_requests_time_out)
     client_close(&c);
 }
 
+Test(httpd_timeouts, body_that_does_not_come_ends_the_connection_without_another_answer)
+{
+    static const char *const requests[] = {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+                                           CHUNKED "5\r\nab"};
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client c;
+        cr_assert(client_open(&c, server.port));
+        cr_expect_eq(ask(&c, requests[i]).status, 200);
+        cr_expect(client_sees_end(&c), "%s", requests[i]);
+        client_close(&c);
+    }
+}
+
+Test(httpd_timeouts, body_in_pieces_does_not_count_for_the_next_request)
+{
+    struct client c;
+    cr_assert(client_open(&c, server.port));
+    cr_expect_eq(ask(&c, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").status, 200);
+    sleep_ms(20);
+    cr_assert(client_say(&c, "cd"));
+    cr_expect(client_sees_end(&c)); /* as idle as if there had been no body: without a word */
+    client_close(&c);
+}
+
 Test(httpd_timeouts, idle_connections_are_closed_without_a_word)
 {
     struct client c;

@@ -9,10 +9,15 @@
 #include "io_rig.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #define PATIENCE_MS 100u
+#define SMALL_PAGES (1u << 18) /* of address space: 1 GiB */
+#define ACCEPTS 300u           /* rounds: one in sixty found a worker inside the call */
+#define MEET_MS 5000u
 
 TestSuite(io, .timeout = 60);
 
@@ -67,6 +72,28 @@ BOTH(descriptors_of_the_wrong_kind_are_told_by_the_result)
     close(p[1]);
 }
 
+/* Pages of address space. */
+static unsigned long address_space(void)
+{
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    cr_assert_not_null(f);
+    cr_assert_eq(fscanf(f, "%lu", &pages), 1);
+    fclose(f);
+    return pages;
+}
+
+BOTH(numbers_that_no_descriptor_can_have_cost_nothing)
+{
+    static const int numbers[] = {NOT_OPEN, 1 << 30, INT_MAX - 1, INT_MAX};
+    begin(2);
+    unsigned long before = address_space();
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        cr_assert_eq(result_of(start_readable, numbers[i]), -EBADF, "%d", numbers[i]);
+    cr_assert_lt(address_space() - before, SMALL_PAGES);
+    stop(rt);
+}
+
 BOTH(write_to_a_pipe_without_a_reader_is_told_by_the_result)
 {
     int p[2];
@@ -93,6 +120,90 @@ BOTH(write_whose_deadline_has_passed_writes_nothing)
     cr_assert_eq(read(p[0], &byte, 1), -1);
     close(p[0]);
     close(p[1]);
+}
+
+static struct sockaddr_un local = {.sun_family = AF_UNIX};
+
+/* A listener without a file, and with room for so many connections and one more. */
+static int listener_of(int room)
+{
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(local.sun_path + 1, sizeof local.sun_path - 1, "weir-test-%d", getpid());
+    cr_assert_eq(bind(listener, (struct sockaddr *)&local, sizeof local), 0);
+    cr_assert_eq(listen(listener, room), 0);
+    return listener;
+}
+
+static int start_connect(weir_worker *w, struct one *o)
+{
+    return weir_io_connect(w, &o->io, o->fd, (struct sockaddr *)&local, sizeof local);
+}
+
+BOTH(local_listener_without_room_is_told_by_the_result)
+{
+    int listener = listener_of(0);
+    int first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int second = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    begin(2);
+    cr_assert_eq(result_of(start_connect, first), 0);
+    cr_assert_eq(result_of(start_connect, second), -EAGAIN);
+    stop(rt);
+    close(listener);
+    close(first);
+    close(second);
+}
+
+static int connected(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&local, sizeof local), 0);
+    return fd;
+}
+
+static weir_atomic_u32 met, missed;
+
+/* Two of these end at once on two workers that are free. */
+static weir_task *meet(weir_worker *w, weir_task *t)
+{
+    uint64_t until = in_ms(MEET_MS);
+    (void)w, (void)t;
+    uint32_t both = (add(&met, 1) + 1) / 2 * 2;
+    while (get(&met) < both && weir_now() < until)
+        usleep(20);
+    if (get(&met) < both)
+        add(&missed, 1);
+    return NULL;
+}
+
+/* Both accepts may find the one connection; who comes second must not wait for another inside the call. */
+BOTH(accepts_beyond_the_connections_hold_no_worker)
+{
+    static struct one all[2 * ACCEPTS];
+    static weir_task tasks[ACCEPTS][2];
+    int listener = listener_of(16);
+    begin(2);
+    for (unsigned i = 0; i < 2 * ACCEPTS; i += 2) {
+        int first = connected();
+        weir_task *both = tasks[i / 2];
+        run(&all[i], start_accept, listener);
+        run(&all[i + 1], start_accept, listener);
+        while (get(&all[i].over) + get(&all[i + 1].over) == 0)
+            usleep(20);
+        for (unsigned k = 0; k < 2; k++) {
+            weir_task_init(&both[k], meet);
+            cr_assert_eq(weir_submit(rt, &both[k], WEIR_BLOCK, 0), 0);
+        }
+        cr_assert(reaches(&met, i + 2));
+        cr_assert_eq(get(&missed), 0, "round %u", i / 2);
+        int second = connected();
+        cr_assert(reaches(&all[i].over, 1) && reaches(&all[i + 1].over, 1));
+        close((int)all[i].result);
+        close((int)all[i + 1].result);
+        close(first);
+        close(second);
+    }
+    stop(rt);
+    close(listener);
 }
 
 static void cancel_it(weir_worker *w, void *arg)

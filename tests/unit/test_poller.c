@@ -257,11 +257,13 @@ BOTH(cancelled_operation_completes_once)
 BOTH(cancel_before_the_kernel_knows)
 {
     char c;
-    weir_io io = {0};
-    make_pipe();
-    start(&io, POLLER_READ, ends[0], &c, 1);
-    poller_cancel(&p, &io);
-    cr_assert_eq(one()->result, -ECANCELED);
+    for (int flags = 0; flags <= O_NONBLOCK; flags += O_NONBLOCK) {
+        weir_io io = {0};
+        cr_assert_eq(pipe2(ends, O_CLOEXEC | flags), 0);
+        start(&io, POLLER_READ, ends[0], &c, 1);
+        poller_cancel(&p, &io);
+        cr_assert_eq(one()->result, -ECANCELED);
+    }
 }
 
 BOTH(all_are_cancelled_at_once)
@@ -279,6 +281,24 @@ BOTH(all_are_cancelled_at_once)
             cr_assert_eq(done->result, -ECANCELED);
     cr_assert_eq(seen, N);
     cr_assert_eq(p.in_flight, 0);
+}
+
+/* Each costs the same, whatever waits already: what grows with that would take minutes here. */
+BOTH(a_descriptor_may_be_awaited_by_very_many)
+{
+    enum { N = 100000 };
+    static weir_io io[N];
+    make_pipe();
+    uint64_t end = os_now() + LONG_WAIT;
+    for (unsigned i = 0; i < N; i++)
+        start(&io[i], POLLER_POLL, ends[0], NULL, 0);
+    cr_assert_null(poller_reap(&p));
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    unsigned seen = 0;
+    while (seen < N && os_now() < end)
+        for (weir_io *done = poller_reap(&p); done != NULL; done = done->next, seen++)
+            cr_assert_eq(done->result & POLLIN, POLLIN);
+    cr_assert_eq(seen, N);
 }
 
 BOTH(deadlines_pass_in_their_order)

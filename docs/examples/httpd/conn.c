@@ -310,6 +310,7 @@ static bool next_request(struct step *s)
             c->next = NEXT_LINGER; /* its request was answered: there is nothing to be said */
         if (body != HTTP_READY)
             return body == HTTP_BAD;
+        c->since = 0; /* the next request has not begun */
     }
     switch (http_parse(&c->parser, &c->server->options.limits, s->in + s->in_at, s->in_length - s->in_at)) {
     case HTTP_MORE:
@@ -401,7 +402,10 @@ static weir_task *too_slow(weir_worker *w, struct conn *c)
     take(&s, w, c);
     if (!began)
         return end(c);
-    refuse(&s, 408);
+    if (http_body_is_over(&c->body))
+        refuse(&s, 408);
+    else
+        c->next = NEXT_LINGER; /* the request was answered: a client would take a second answer for the next one's */
     return go(&s);
 }
 
