@@ -98,10 +98,14 @@ static uint64_t generation_of(weir_runtime *h)
     return (uint64_t)(uintptr_t)h >> INDEX_BITS;
 }
 
+static inline uintptr_t index_of(weir_runtime *h)
+{
+    return ((uintptr_t)h & INDEX_MASK) - 1;
+}
+
 static struct entry *entry_of(weir_runtime *h)
 {
-    uintptr_t index = ((uintptr_t)h & INDEX_MASK) - 1;
-    return index >= WEIR_RUNTIMES_MAX || generation_of(h) == 0 ? NULL : &table[index];
+    return index_of(h) >= WEIR_RUNTIMES_MAX || generation_of(h) == 0 ? NULL : &table[index_of(h)];
 }
 
 int handle_reserve(uint32_t *index)
@@ -227,7 +231,7 @@ int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)
 
 void handle_leave(weir_runtime *h)
 {
-    struct entry *e = entry_of(h);
+    struct entry *e = &table[index_of(h)];
     if (LIKELY(leave_by_mark(h, e)))
         return;
     if (UNLIKELY(is_dead(h, e)))
