@@ -15,6 +15,9 @@
                          run dry: through 4 entries 170,000 tasks of 5 us a second, with half of it 120,000; through 16 entries
                          155,000, with half of it 200,000 (bench `capacity`, 2 CPUs) */
 
+#define NEAR_NS UINT64_C(20000) /* what a sleep and a wake-up take, about; and twice that is as long as anybody looks */
+#define LOOK_NS UINT64_C(2000)  /* a choice: the rate at which a ring is emptied is known by then; and what is lost if it is slow */
+
 static bool is_patient(const struct room_wait *w)
 {
     return w->patient_until != 0;
@@ -25,7 +28,31 @@ static struct eventcount *place_of(const struct room_wait *w)
     return is_patient(w) ? &w->room->patient : &w->room->eager;
 }
 
+/* How many free slots wake the patient. */
+static inline uint32_t free_enough(const struct ring *r)
+{
+    return r->capacity < ROOM_LONG ? 1 : r->capacity / ROOM_SHARE;
+}
+
 /* --- submitters ------------------------------------------------------------------------------------------------- */
+
+/* The processor is offered to others meanwhile: perhaps it is theirs that the ring waits for. */
+bool room_is_near(struct room *room, struct ring *r)
+{
+    if (eventcount_has_waiters(&room->eager) || eventcount_has_waiters(&room->patient))
+        return false; /* who came first goes first */
+    uint64_t from = os_now();
+    for (;;) {
+        os_yield();
+        uint64_t free_slots = r->capacity - ring_depth(r);
+        if (free_slots >= free_enough(r))
+            return true;
+        uint64_t looked = os_now() - from;
+        uint64_t left = free_enough(r) - free_slots;
+        if (looked >= 2 * NEAR_NS || (looked >= LOOK_NS && looked * left > NEAR_NS * free_slots))
+            return false;
+    }
+}
 
 void room_begin(struct room_wait *w, struct room *room, uint64_t deadline)
 {
@@ -69,7 +96,7 @@ int room_sleep(struct room_wait *w)
 static void call_patient(struct room *room, struct ring *r)
 {
     uint32_t free_slots = r->capacity - ring_depth(r);
-    if (free_slots < (r->capacity < ROOM_LONG ? 1 : r->capacity / ROOM_SHARE))
+    if (free_slots < free_enough(r))
         return;
     /* relaxed: a hint, which saves system calls until those who were woken run; a patient one that it hides is not
      * asleep for long (room.h) */

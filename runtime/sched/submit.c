@@ -142,9 +142,15 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
         return refuse(rt, -EAGAIN);
     if (keep_or_run(rt, t, s))
         return 0;
+    struct room *room = s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane];
+    struct ring *ring = s->to != NULL ? &s->to->inbox : &rt->injectors[own_domain(rt)].lane[s->lane];
+    while (room_is_near(room, ring)) {
+        int r = try_policy(rt, t, s);
+        if (r != -EAGAIN)
+            return r;
+    }
     struct room_wait wait;
-    room_begin(&wait, s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane],
-               s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER);
+    room_begin(&wait, room, s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER);
     for (;;) {
         room_prepare(&wait);
         int r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
