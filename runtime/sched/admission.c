@@ -15,10 +15,11 @@ static void count(weir_atomic_u64 *cell)
     atom_add(cell, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
 }
 
-/* How long a task that was just taken has waited in the injector or the inbox. */
+/* How long a task that was just taken has waited in the injector or the inbox; 0 if it was submitted before anybody asked. */
 static uint64_t queue_time_ns(const weir_task *t, uint64_t ticks)
 {
-    return ticks > t->stamp ? os_ticks_to_ns(ticks - t->stamp) : 0; /* clocks of two processors differ by a little */
+    /* Clocks of two processors differ by a little. */
+    return t->stamp != RING_NOW && ticks > t->stamp ? os_ticks_to_ns(ticks - t->stamp) : 0;
 }
 
 /* --- listeners -------------------------------------------------------------------------------------------------- */

@@ -58,10 +58,13 @@ static inline void note_take(struct worker *w, uint64_t now, uint32_t n, bool ga
 
 /* --- taking --------------------------------------------------------------------------------------------------- */
 
-/* Every take is a sample of how long its oldest task has waited. Returns what time it is, in ticks. */
+/* Every take is a sample of how long the oldest task has waited of which that is known. Returns what time it is, in
+ * ticks. */
 static inline uint64_t note_queue_time(struct worker *w, uint64_t stamp)
 {
     uint64_t now = os_ticks();
+    if (stamp == RING_NOW)
+        return now;
     uint64_t waited = now > stamp ? now - stamp : 0; /* clocks of two processors differ by a little */
     struct counters *c = &w->counters;
     /* relaxed: own cells */

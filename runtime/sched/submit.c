@@ -60,6 +60,12 @@ static inline uint32_t own_domain(const struct runtime *rt)
     return cpu < rt->cpus ? rt->domain_of_cpu[cpu] % rt->intakes : 0;
 }
 
+/* Guards judge each task by the time that it has waited; without them a sample of it now and then is enough. */
+static inline uint64_t stamp_for(struct runtime *rt)
+{
+    return UNLIKELY(admission_guards(&rt->admission) != 0) ? os_ticks() : RING_NOW;
+}
+
 /* Full only if all are. */
 static enum ring_result push_elsewhere(struct runtime *rt, weir_lane lane, weir_task *t, uint64_t stamp, uint32_t not)
 {
@@ -72,7 +78,7 @@ static enum ring_result push_elsewhere(struct runtime *rt, weir_lane lane, weir_
 
 static inline enum ring_result push_one(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    uint64_t stamp = os_ticks();
+    uint64_t stamp = stamp_for(rt);
     uint32_t pushed;
     if (s->to != NULL)
         return ring_push(&s->to->inbox, &t, 1, stamp, &pushed);
@@ -230,7 +236,7 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
     while (done < n && r == 0) {
         enum ring_result why = RING_OK;
         struct injector *q = &rt->injectors[own_domain(rt)];
-        size_t took = injector_push_batch(q, lane, tasks + done, n - done, os_ticks(), &why);
+        size_t took = injector_push_batch(q, lane, tasks + done, n - done, stamp_for(rt), &why);
         done += took;
         if (took > 0)
             announce_work(rt, NULL);
