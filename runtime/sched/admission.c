@@ -87,11 +87,6 @@ void admission_report(struct runtime *rt, const weir_task *t, bool success)
 
 /* A submit in the hands of the guards. */
 struct passage {
-    weir_lane lane;
-    bool pinned;     /* to the inbox of worker `to` */
-    uint32_t to;
-    weir_policy policy;
-    uint64_t deadline;
     uint32_t guards; /* that are on */
     uint64_t now;    /* ns; when one of them wants to know */
     bool probe;      /* the breaker let it through as a probe */
@@ -148,48 +143,30 @@ static void settle(struct admission *a, const struct passage *p, int r)
         weir_breaker_cancel(&a->breaker);
 }
 
-static int submit_unguarded(struct runtime *rt, const struct passage *p, weir_task *t)
-{
-    return p->pinned ? runtime_submit_to(rt, p->to, t, p->policy, p->deadline)
-                     : runtime_submit(rt, t, p->lane, p->policy, p->deadline);
-}
-
-static int submit_passed(struct runtime *rt, const struct passage *p, weir_task *t)
+static int submit_passed(struct runtime *rt, const struct passage *p, weir_task *t, const struct submission *s)
 {
     mark_probe(t, p->probe);
-    int r = submit_unguarded(rt, p, t);
+    int r = runtime_submit_as(rt, t, s);
     if (r != 0)
         mark_probe(t, false);
     settle(&rt->admission, p, r);
     return r;
 }
 
-static int submit_one(struct runtime *rt, struct passage *p, weir_task *t)
+int admission_submit(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    p->guards = admission_guards(&rt->admission);
-    if (LIKELY(p->guards == 0))
-        return submit_unguarded(rt, p, t);
-    int r = ask(rt, p);
-    return r != 0 ? r : submit_passed(rt, p, t);
-}
-
-int admission_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
-{
-    struct passage p = {.lane = lane, .policy = policy, .deadline = deadline};
-    return submit_one(rt, &p, t);
-}
-
-int admission_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline)
-{
-    struct passage p = {.pinned = true, .to = worker, .policy = policy, .deadline = deadline};
-    return submit_one(rt, &p, t);
+    struct passage p = {.guards = admission_guards(&rt->admission)};
+    struct submission stamped = *s;
+    int r = ask(rt, &p);
+    stamped.stamp = os_ticks();
+    return r != 0 ? r : submit_passed(rt, &p, t, &stamped);
 }
 
 int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                            uint64_t deadline, size_t *accepted)
 {
-    struct passage p = {.guards = admission_guards(&rt->admission), .lane = lane, .policy = policy,
-                        .deadline = deadline};
+    struct passage p = {.guards = admission_guards(&rt->admission)};
+    const struct submission single = {lane, policy, deadline, NULL, os_ticks()};
     size_t done = 0;
     int r = 0;
     if (LIKELY(p.guards == 0))
@@ -197,7 +174,7 @@ int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n
     while (done < n && r == 0 && (r = ask(rt, &p)) == 0) {
         size_t took = 0;
         if (p.probe) { /* one by one, each behind a question of its own */
-            r = submit_passed(rt, &p, tasks[done]);
+            r = submit_passed(rt, &p, tasks[done], &single);
             took = r == 0;
         } else {
             for (size_t i = done; i < n; i++)

@@ -17,6 +17,7 @@
 #include "sync/teller.h"
 
 struct runtime;
+struct submission;
 struct worker;
 
 struct admission {
@@ -42,10 +43,8 @@ static inline uint32_t admission_guards(const struct admission *a)
 
 /* Takes over numbers that are valid. 0 or -EBUSY (nothing changed). */
 int admission_apply(struct runtime *rt, const weir_admission *new) MUST_USE;
-/* runtime_submit(), runtime_submit_to() and runtime_submit_batch() behind the guards. Also -ENOBUFS, -ETIME,
- * -ECONNREFUSED. */
-int admission_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
-int admission_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
+/* runtime_submit_as() and runtime_submit_batch() behind the guards. Also -ENOBUFS, -ETIME, -ECONNREFUSED. */
+int admission_submit(struct runtime *rt, weir_task *t, const struct submission *s);
 int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                            uint64_t deadline, size_t *accepted);
 /* A submitter has put something into an injector or an inbox. */
