@@ -76,14 +76,12 @@ static enum ring_result push_elsewhere(struct runtime *rt, weir_lane lane, weir_
 
 static inline enum ring_result push_one(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    uint32_t pushed;
-    uint64_t stamp = s->stamp;
     if (UNLIKELY(s->to != NULL))
-        return ring_push(&s->to->inbox, &t, 1, stamp, &pushed);
+        return ring_push_one(&s->to->inbox, t, s->stamp);
     uint32_t own = own_domain(rt);
-    enum ring_result result = injector_push(&rt->injectors[own], s->lane, t, stamp);
+    enum ring_result result = injector_push(&rt->injectors[own], s->lane, t, s->stamp);
     if (UNLIKELY(result == RING_FULL) && rt->intakes > 1)
-        result = push_elsewhere(rt, s->lane, t, stamp, own);
+        result = push_elsewhere(rt, s->lane, t, s->stamp, own);
     return result;
 }
 

@@ -36,8 +36,7 @@ void injector_destroy(struct injector *q);
 /* stamp: submit time in ticks, kept with the task, or RING_NOW. RING_FULL: `capacity` tasks were there. Success is a seq_cst RMW. */
 static inline MUST_USE enum ring_result injector_push(struct injector *q, weir_lane lane, weir_task *t, uint64_t stamp)
 {
-    uint32_t pushed;
-    return ring_push(&q->lane[lane], &t, 1, stamp, &pushed);
+    return ring_push_one(&q->lane[lane], t, stamp);
 }
 
 /*

@@ -92,12 +92,6 @@ static inline bool is_close_mark(uint64_t word)
     return (word & ADDRESS_MASK) == CLOSED_ADDRESS;
 }
 
-/* Whether a slot's word is of the cursor's lap. */
-static inline bool is_in_lap(const struct ring *r, uint64_t cursor, uint64_t word)
-{
-    return (((word >> LAP_SHIFT) ^ (position(cursor) >> r->order)) & LAP_MASK) == 0;
-}
-
 static inline enum slot_state state_of(const struct ring *r, uint64_t cursor, uint64_t word)
 {
     uint64_t laps = ((word >> LAP_SHIFT) - lap_of(r, cursor)) & LAP_MASK;
@@ -228,7 +222,8 @@ static inline bool was_used(const struct ring *r)
     return atom_load(&r->used, memory_order_relaxed) != 0; /* relaxed: who must not miss a push has fenced [IQ7] */
 }
 
-enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
+/* ring_push(), for its two callers: one knows n. */
+WEIR_INLINE enum ring_result push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
 {
     uint32_t linked = 0;
     note_use(r);
@@ -251,7 +246,8 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
         if (linked != room) {
             if (stamp == RING_NOW && !is_behind_another(r, tail, cursor))
                 stamp = os_ticks();
-            link_chain(tasks, linked = room, stamp);
+            linked = room;
+            link_chain(tasks, n == 1 ? 1 : room, stamp);
         }
         uint64_t held = word_of(lap_of(r, cursor), room, (uint64_t)(uintptr_t)tasks[0] >> 3);
         /* [IQ2] release: the tasks; pairs with ring_take(). [IQ4] seq_cst: the fill, then the look at the sleepers;
@@ -268,6 +264,17 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
         *pushed = room;
         return RING_OK; /* the tasks may have run and be gone by now */
     }
+}
+
+enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
+{
+    return push(r, tasks, n, stamp, pushed);
+}
+
+enum ring_result ring_push_one(struct ring *r, weir_task *t, uint64_t stamp)
+{
+    uint32_t pushed;
+    return push(r, &t, 1, stamp, &pushed);
 }
 
 void ring_close(struct ring *r)

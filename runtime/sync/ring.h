@@ -86,6 +86,8 @@ void ring_destroy(struct ring *r);
  */
 enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp,
                            uint32_t *pushed) MUST_USE;
+/* The same for one task. */
+enum ring_result ring_push_one(struct ring *r, weir_task *t, uint64_t stamp) MUST_USE;
 
 /*
  * Takes whole entries, oldest first, until there are `most` tasks or the next entry would be beyond that; a first entry
