@@ -245,7 +245,7 @@ int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)
 
 void handle_leave(weir_runtime *h)
 {
-    struct entry *e = entry_of(h);
+    struct entry *e = &table[((uintptr_t)h & INDEX_MASK) - 1]; /* h was good when it was entered */
     if (LIKELY(leave_by_mark(h, e)))
         return;
     if (UNLIKELY(is_dead(h, e)))

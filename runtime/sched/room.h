@@ -28,6 +28,7 @@
 struct room {
     struct eventcount eager;
     struct eventcount patient;
+    weir_atomic_u32 vain;   /* so many who come sleep at once: the last one that looked has looked in vain */
     weir_atomic_u32 called; /* 1: patient ones were woken, and none has run since */
 } ALIGNED(CACHE_LINE);
 
