@@ -58,10 +58,9 @@ static inline uint32_t own_domain(const struct runtime *rt)
     return cpu < rt->cpus ? rt->domain_of_cpu[cpu] % rt->intakes : 0;
 }
 
-/* Guards judge each task by the time that it has waited; without them a sample of it now and then is enough. */
-static inline uint64_t stamp_for(struct runtime *rt)
+static inline uint64_t stamp_for(const struct runtime *rt)
 {
-    return UNLIKELY(admission_guards(&rt->admission) != 0) ? os_ticks() : RING_NOW;
+    return UNLIKELY(admission_wants_time(admission_guards(&rt->admission))) ? os_ticks() : RING_NOW;
 }
 
 /* Full only if all are. */

@@ -239,6 +239,10 @@ bool intake_is_empty(struct runtime *rt);
 uint64_t intake_depth(struct runtime *rt);
 /* intake.c: tasks in injectors alone, about. */
 uint64_t intake_shared_depth(struct runtime *rt);
+/* intake.c: about as many or more, for submitters, who don't disturb workers by it; the same number again, and from it on
+ * what submitters know of it. */
+uint64_t intake_depth_bound(struct runtime *rt);
+uint64_t intake_catch_up(struct runtime *rt);
 /* intake.c: refuses submits from here on; whether everything accepted before is taken; wakes blocked submitters. */
 void intake_close(struct runtime *rt);
 bool intake_is_drained(struct runtime *rt);

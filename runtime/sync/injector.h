@@ -56,6 +56,9 @@ uint32_t injector_take(struct injector *q, weir_task **out, uint32_t most, uint3
 
 /* How many tasks there are in all lanes, about; exact while nobody pushes or takes. */
 uint64_t injector_depth(struct injector *q);
+/* As ring_depth_bound() and ring_catch_up(), for all lanes together. */
+uint64_t injector_depth_bound(struct injector *q);
+void injector_catch_up(struct injector *q);
 /* As ring_is_empty(), for all lanes. */
 bool injector_is_empty(struct injector *q);
 

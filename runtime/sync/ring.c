@@ -193,13 +193,20 @@ static inline bool stays(struct ring *r, uint64_t cursor, uint64_t word)
     return !atom_cas(slot_of(r, cursor), &word, taken, memory_order_relaxed, memory_order_relaxed);
 }
 
-/* What a push at `cursor` gets when the copy of head says that there is no room. */
-static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_t n, bool *full)
+/* What pushers know of `head` is brought up to date. */
+static uint64_t look_at_front(struct ring *r)
 {
     uint64_t head = front(r);
     /* [IQ3] release: what was taken before this head; pairs with the acquire in ring_push(). An old value that comes
      * late is a head that was: it only makes others look again. */
     atom_store(&r->seen, head, memory_order_release);
+    return head;
+}
+
+/* What a push at `cursor` gets when the copy of head says that there is no room. */
+static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_t n, bool *full)
+{
+    uint64_t head = look_at_front(r);
     uint32_t room = room_for(r, cursor, head, n);
     *full = room == 0 && ahead(cursor, head) >= 0;
     return room;
@@ -395,8 +402,26 @@ bool ring_has(struct ring *r, uint32_t n)
     return n <= r->mask && state_of(r, cursor, atom_load(slot_of(r, cursor), memory_order_relaxed)) == SLOT_HELD;
 }
 
+uint32_t ring_depth_bound(struct ring *r)
+{
+    if (!was_used(r))
+        return 0;
+    /* relaxed, both: only their numbers count */
+    uint64_t seen = atom_load(&r->seen, memory_order_relaxed);
+    uint64_t tail = atom_load(&r->tail, memory_order_relaxed);
+    return (ahead(tail, seen) > 0 ? tasks_between(seen, tail) : 0) + RING_STRIDE * r->chain; /* tail lags */
+}
+
+void ring_catch_up(struct ring *r)
+{
+    if (was_used(r))
+        (void)look_at_front(r);
+}
+
 uint32_t ring_depth(struct ring *r)
 {
+    if (!was_used(r))
+        return 0;
     uint64_t head, word;
     (void)at_head(r, &head, &word);
     uint64_t tail = atom_load(&r->tail, memory_order_relaxed); /* relaxed: find_free() reads the slots */

@@ -98,6 +98,9 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
 
 /* How many tasks there are, about: between 0 and the capacity, exact while nobody pushes or takes. */
 uint32_t ring_depth(struct ring *r);
+/* About as many or more, for pushers: reads no line that takers write. ring_catch_up() brings it near the depth again. */
+uint32_t ring_depth_bound(struct ring *r);
+void ring_catch_up(struct ring *r);
 /* Whether there are at least n entries, about. Reads no line that pushers write, but the slots. */
 bool ring_has(struct ring *r, uint32_t n);
 /*

@@ -238,6 +238,32 @@ Test(injector, chain_has_the_stamp_of_its_push)
     ring_destroy(&q);
 }
 
+Test(injector, bound_of_the_depth_is_never_below_it_and_near_it_after_a_look)
+{
+    uint64_t stamp;
+    uint32_t pushed, depth = 0;
+    list_tasks();
+    cr_assert_eq(ring_init(&q, 256), 0);
+    cr_assert_eq(ring_depth_bound(&q), 0, "never used");
+    for (uint32_t i = 0; i < 200; i++) {
+        uint32_t n = 1 + i % RING_CHAIN;
+        cr_assert_eq(ring_push(&q, list, n, 1, &pushed), RING_OK);
+        depth += pushed;
+        cr_assert_geq(ring_depth_bound(&q), depth);
+        if (i % 3 != 0)
+            depth -= ring_take(&q, got, 1, &stamp);
+        cr_assert_geq(ring_depth_bound(&q), depth);
+        if (i % 5 == 0) {
+            ring_catch_up(&q);
+            cr_assert_leq(ring_depth_bound(&q), depth + RING_STRIDE * RING_CHAIN);
+        }
+        while (depth > 256 - RING_CHAIN)
+            depth -= ring_take(&q, got, 1, &stamp);
+        cr_assert_eq(ring_depth(&q), depth);
+    }
+    ring_destroy(&q);
+}
+
 #define SINGLES 16u
 #define STAMPED_MAX (SINGLES / RING_STRIDE + 1)
 
