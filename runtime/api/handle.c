@@ -184,6 +184,14 @@ static inline bool leave_by_mark(weir_runtime *h, struct entry *e)
     return true;
 }
 
+/* The handle is stale; the caller is inside. */
+static NOINLINE int refuse(weir_runtime *h, struct entry *e)
+{
+    if (!leave_by_mark(h, e))
+        leave_counted(e);
+    return is_dead(h, e) ? -EOWNERDEAD : -ESHUTDOWN;
+}
+
 /* The caller is inside, by mark or counted. */
 static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime **rt)
 {
@@ -193,9 +201,7 @@ static inline int look_inside(weir_runtime *h, struct entry *e, struct runtime *
         *rt = e->rt;
         return 0;
     }
-    if (!leave_by_mark(h, e))
-        leave_counted(e);
-    return is_dead(h, e) ? -EOWNERDEAD : -ESHUTDOWN;
+    return refuse(h, e);
 }
 
 static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runtime **rt)
@@ -209,18 +215,30 @@ static NOINLINE int enter_counted(weir_runtime *h, struct entry *e, struct runti
     return look_inside(h, e, rt);
 }
 
-int handle_enter(weir_runtime *h, struct runtime **rt)
+static inline int enter_by_mark(weir_runtime *h, struct entry *e, struct visitor *v, struct runtime **rt)
 {
-    struct entry *e = entry_of(h);
-    if (e == NULL)
-        return -EINVAL;
-    struct visitor *v = free_visitor();
-    if (UNLIKELY(v == NULL))
-        return enter_counted(h, e, rt);
     atom_store(&v->inside, h, memory_order_relaxed); /* relaxed: ordered by [HA6] */
     /* [HA6] light: the mark, then the generation; pairs with the heavy fence in handle_close(). */
     atom_light();
     return look_inside(h, e, rt);
+}
+
+/* The first call of a thread, one from inside, or one of a thread without a visitor. */
+static NOINLINE int enter_slow(weir_runtime *h, struct entry *e, struct runtime **rt)
+{
+    struct visitor *v = free_visitor();
+    return v != NULL ? enter_by_mark(h, e, v, rt) : enter_counted(h, e, rt);
+}
+
+int handle_enter(weir_runtime *h, struct runtime **rt)
+{
+    struct entry *e = entry_of(h);
+    struct visitor *v = own;
+    if (UNLIKELY(e == NULL))
+        return -EINVAL;
+    if (UNLIKELY(v == NULL || inside_of(v) != NULL))
+        return enter_slow(h, e, rt);
+    return enter_by_mark(h, e, v, rt);
 }
 
 int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)

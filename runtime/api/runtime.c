@@ -99,8 +99,10 @@ static bool may_submit(const struct runtime *rt, weir_task *t)
 {
     if (t == NULL || t->run == NULL || state_owed(t) != 0)
         return false;
-    const weir_scope *s = weir_scope_of(t);
-    return s == NULL || s->owner == NULL || worker_of(s->owner)->rt == rt;
+    if (LIKELY((atom_load(&t->state, memory_order_relaxed) & STATE_SCOPED) == 0)) /* relaxed: nobody writes the flag */
+        return true;
+    const weir_scope *s = scope_of_done(t->then);
+    return s->owner == NULL || worker_of(s->owner)->rt == rt;
 }
 
 static bool is_lane(weir_lane lane)
@@ -108,15 +110,24 @@ static bool is_lane(weir_lane lane)
     return lane == WEIR_LANE_HIGH || lane == WEIR_LANE_NORMAL || lane == WEIR_LANE_LOW;
 }
 
+/* The caller holds the runtime. */
+static inline int submit_held(struct runtime *rt, weir_task *t, const struct submission *s)
+{
+    if (UNLIKELY(!may_submit(rt, t)))
+        return -EINVAL;
+    return LIKELY(admission_guards(&rt->admission) == 0) ? runtime_submit_as(rt, t, s) : admission_submit(rt, t, s);
+}
+
 int weir_submit_lane(weir_runtime *h, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
 {
+    const struct submission s = {lane, policy, deadline, NULL, RING_NOW};
     struct runtime *rt;
     if (!is_policy(policy) || !is_lane(lane))
         return -EINVAL;
     int r = handle_enter(h, &rt);
     if (r != 0)
         return r;
-    r = may_submit(rt, t) ? admission_submit(rt, t, lane, policy, deadline) : -EINVAL;
+    r = submit_held(rt, t, &s);
     handle_leave(h);
     return r;
 }
@@ -128,13 +139,15 @@ int weir_submit(weir_runtime *h, weir_task *t, weir_policy policy, uint64_t dead
 
 int weir_submit_to(weir_runtime *h, unsigned worker, weir_task *t, weir_policy policy, uint64_t deadline)
 {
+    struct submission s = {WEIR_LANE_NORMAL, policy, deadline, NULL, RING_NOW};
     struct runtime *rt;
     if (!is_policy(policy) || policy == WEIR_RUN_IN_CALLER)
         return -EINVAL;
     int r = handle_enter(h, &rt);
     if (r != 0)
         return r;
-    r = worker < rt->count && may_submit(rt, t) ? admission_submit_to(rt, worker, t, policy, deadline) : -EINVAL;
+    s.to = worker < rt->count ? rt->workers[worker] : NULL;
+    r = s.to != NULL ? submit_held(rt, t, &s) : -EINVAL;
     handle_leave(h);
     return r;
 }

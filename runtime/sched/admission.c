@@ -9,16 +9,24 @@
 #include <errno.h>
 
 #include "sched/worker.h"
+#include "sync/breaker.h"
 
 static void count(weir_atomic_u64 *cell)
 {
     atom_add(cell, UINT64_C(1), memory_order_relaxed); /* relaxed: a statistic */
 }
 
-/* How long a task that was just taken has waited in the injector or the inbox. */
+/* The guards' clock is the one of the stamps: one reading for both. */
+static uint64_t time_of(uint64_t ticks)
+{
+    return os_ticks_to_ns(ticks);
+}
+
+/* How long a task that was just taken has waited in the injector or the inbox; 0 if it was submitted before anybody asked. */
 static uint64_t queue_time_ns(const weir_task *t, uint64_t ticks)
 {
-    return ticks > t->stamp ? os_ticks_to_ns(ticks - t->stamp) : 0; /* clocks of two processors differ by a little */
+    /* Clocks of two processors differ by a little. */
+    return t->stamp != RING_NOW && ticks > t->stamp ? os_ticks_to_ns(ticks - t->stamp) : 0;
 }
 
 /* --- listeners -------------------------------------------------------------------------------------------------- */
@@ -48,14 +56,20 @@ static void tell_state(struct admission *a)
 /* --- feeding the breaker ---------------------------------------------------------------------------------------- */
 
 /* Failures count wherever they are seen; a success counts once, where the last of the feeds that are on sees it. */
-static void feed(struct admission *a, uint32_t source, uint64_t now, bool probe, bool success)
+static bool is_fed(struct admission *a, uint32_t source, bool success)
 {
     uint32_t feeds = atom_load(&a->feeds, memory_order_relaxed); /* relaxed: A4 */
     uint32_t later = feeds & (source - 1);
-    if ((admission_guards(a) & WEIR_GUARD_BREAKER) == 0 || (feeds & source) == 0 || (success && later != 0))
+    return (admission_guards(a) & WEIR_GUARD_BREAKER) != 0 && (feeds & source) != 0 && !(success && later != 0);
+}
+
+static void feed(struct admission *a, uint32_t source, uint64_t now, bool probe, bool success)
+{
+    if (!is_fed(a, source, success))
         return;
     weir_breaker_result(&a->breaker, now, probe, success);
-    tell_state(a);
+    if (probe || !success) /* else no state has changed */
+        tell_state(a);
 }
 
 static_assert(WEIR_FEED_REPORTS < WEIR_FEED_QUEUE_TIME && WEIR_FEED_QUEUE_TIME < WEIR_FEED_REJECTIONS,
@@ -79,36 +93,48 @@ static void mark_probe(weir_task *t, bool probe)
 void admission_report(struct runtime *rt, const weir_task *t, bool success)
 {
     if (admission_guards(&rt->admission) & WEIR_GUARD_BREAKER)
-        feed(&rt->admission, WEIR_FEED_REPORTS, os_now(), is_probe(t), success);
+        feed(&rt->admission, WEIR_FEED_REPORTS, time_of(os_ticks()), is_probe(t), success);
 }
 
 /* --- before the injector ---------------------------------------------------------------------------------------- */
 
 /* A submit in the hands of the guards. */
 struct passage {
-    weir_lane lane;
-    bool pinned;     /* to the inbox of worker `to` */
-    uint32_t to;
-    weir_policy policy;
-    uint64_t deadline;
     uint32_t guards; /* that are on */
-    uint64_t now;    /* ns; when one of them wants to know */
+    uint64_t ticks;  /* what time it is, if one of them wants to know */
+    uint64_t now;    /* the same in ns */
     bool probe;      /* the breaker let it through as a probe */
 };
+
+/* The depth guard lets it pass. Far below the mark that is known without a look at the workers' ends of the queues. */
+static bool is_shallow(struct runtime *rt)
+{
+    struct admission *a = &rt->admission;
+    if (LIKELY(!weir_watermark_is_above(&a->depth)) &&
+        LIKELY(!weir_watermark_next(&a->depth, false, intake_depth_bound(rt))))
+        return true;
+    (void)weir_watermark_update(&a->depth, intake_catch_up(rt));
+    return !weir_watermark_is_above(&a->depth);
+}
+
+/* The queue-time guard lets it pass: of course, while it sheds nothing and its window goes on. */
+static bool is_prompt(struct runtime *rt, uint64_t now)
+{
+    weir_codel *c = &rt->admission.time;
+    if (LIKELY(!weir_codel_is_shedding(c)) && LIKELY(now < atom_load(&c->end, memory_order_relaxed))) /* relaxed: a hint */
+        return true;
+    return weir_codel_admit(c, now, intake_shared_depth(rt)) == 0;
+}
 
 /* 0, -ENOBUFS or -ETIME. */
 static int ask_queue(struct runtime *rt, const struct passage *p)
 {
     struct admission *a = &rt->admission;
-    uint64_t depth = intake_shared_depth(rt);
-    if (p->guards & WEIR_GUARD_DEPTH) {
-        (void)weir_watermark_update(&a->depth, depth);
-        if (weir_watermark_is_above(&a->depth)) {
-            count(&a->refused_depth);
-            return -ENOBUFS;
-        }
+    if ((p->guards & WEIR_GUARD_DEPTH) && !is_shallow(rt)) {
+        count(&a->refused_depth);
+        return -ENOBUFS;
     }
-    if ((p->guards & WEIR_GUARD_TIME) && weir_codel_admit(&a->time, p->now, depth) != 0) {
+    if ((p->guards & WEIR_GUARD_TIME) && !is_prompt(rt, p->now)) {
         count(&a->refused_time);
         return -ETIME;
     }
@@ -120,7 +146,8 @@ static int ask(struct runtime *rt, struct passage *p)
 {
     struct admission *a = &rt->admission;
     p->probe = false;
-    p->now = p->guards & (WEIR_GUARD_TIME | WEIR_GUARD_BREAKER) ? os_now() : 0;
+    p->ticks = admission_wants_time(p->guards) ? os_ticks() : RING_NOW;
+    p->now = time_of(p->ticks);
     int r = p->guards & (WEIR_GUARD_DEPTH | WEIR_GUARD_TIME) ? ask_queue(rt, p) : 0;
     if (r != 0) {
         feed(a, WEIR_FEED_REJECTIONS, p->now, false, false);
@@ -147,48 +174,30 @@ static void settle(struct admission *a, const struct passage *p, int r)
         weir_breaker_cancel(&a->breaker);
 }
 
-static int submit_unguarded(struct runtime *rt, const struct passage *p, weir_task *t)
-{
-    return p->pinned ? runtime_submit_to(rt, p->to, t, p->policy, p->deadline)
-                     : runtime_submit(rt, t, p->lane, p->policy, p->deadline);
-}
-
-static int submit_passed(struct runtime *rt, const struct passage *p, weir_task *t)
+static int submit_passed(struct runtime *rt, const struct passage *p, weir_task *t, const struct submission *s)
 {
     mark_probe(t, p->probe);
-    int r = submit_unguarded(rt, p, t);
+    int r = runtime_submit_as(rt, t, s);
     if (r != 0)
         mark_probe(t, false);
     settle(&rt->admission, p, r);
     return r;
 }
 
-static int submit_one(struct runtime *rt, struct passage *p, weir_task *t)
+int admission_submit(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    p->guards = admission_guards(&rt->admission);
-    if (LIKELY(p->guards == 0))
-        return submit_unguarded(rt, p, t);
-    int r = ask(rt, p);
-    return r != 0 ? r : submit_passed(rt, p, t);
-}
-
-int admission_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
-{
-    struct passage p = {.lane = lane, .policy = policy, .deadline = deadline};
-    return submit_one(rt, &p, t);
-}
-
-int admission_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline)
-{
-    struct passage p = {.pinned = true, .to = worker, .policy = policy, .deadline = deadline};
-    return submit_one(rt, &p, t);
+    struct passage p = {.guards = admission_guards(&rt->admission)};
+    struct submission stamped = *s;
+    int r = ask(rt, &p);
+    stamped.stamp = p.ticks;
+    return r != 0 ? r : submit_passed(rt, &p, t, &stamped);
 }
 
 int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                            uint64_t deadline, size_t *accepted)
 {
-    struct passage p = {.guards = admission_guards(&rt->admission), .lane = lane, .policy = policy,
-                        .deadline = deadline};
+    struct passage p = {.guards = admission_guards(&rt->admission)};
+    struct submission single = {lane, policy, deadline, NULL, RING_NOW};
     size_t done = 0;
     int r = 0;
     if (LIKELY(p.guards == 0))
@@ -196,7 +205,8 @@ int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n
     while (done < n && r == 0 && (r = ask(rt, &p)) == 0) {
         size_t took = 0;
         if (p.probe) { /* one by one, each behind a question of its own */
-            r = submit_passed(rt, &p, tasks[done]);
+            single.stamp = p.ticks;
+            r = submit_passed(rt, &p, tasks[done], &single);
             took = r == 0;
         } else {
             for (size_t i = done; i < n; i++)
@@ -224,29 +234,34 @@ static bool shed(struct admission *a, weir_task *t, uint64_t waited)
     return true;
 }
 
-static void judge_waits(struct admission *a, uint32_t guards, weir_task *const *tasks, size_t n)
+static void judge_waits(struct admission *a, uint32_t guards, weir_task *const *tasks, size_t n, uint64_t ticks)
 {
-    uint64_t now = os_now();
-    uint64_t ticks = os_ticks();
+    uint64_t now = time_of(ticks);
     uint64_t slow = atom_load(&a->slow_ns, memory_order_relaxed); /* relaxed: A4 */
     uint64_t least = UINT64_MAX;
     uint64_t served = 0;
+    uint32_t well = 0; /* prompt ones that are no probes */
     for (size_t i = 0; i < n; i++) {
         uint64_t waited = queue_time_ns(tasks[i], ticks);
         least = waited < least ? waited : least;
-        feed(a, WEIR_FEED_QUEUE_TIME, now, is_probe(tasks[i]), waited <= slow);
+        if (LIKELY(waited <= slow) && !is_probe(tasks[i]))
+            well++;
+        else
+            feed(a, WEIR_FEED_QUEUE_TIME, now, is_probe(tasks[i]), waited <= slow);
         served += (guards & WEIR_GUARD_TIME) && shed(a, tasks[i], waited) ? 0 : 1;
     }
+    if (well > 0 && is_fed(a, WEIR_FEED_QUEUE_TIME, true))
+        breaker_went_well(&a->breaker, now, well);
     if (guards & WEIR_GUARD_TIME)
         weir_codel_taken(&a->time, now, least, served);
 }
 
-void admission_taken_slow(struct worker *w, weir_task *const *tasks, size_t n)
+void admission_taken_slow(struct worker *w, weir_task *const *tasks, size_t n, uint64_t ticks)
 {
     struct admission *a = &w->rt->admission;
     uint32_t guards = admission_guards(a);
-    if (guards & (WEIR_GUARD_TIME | WEIR_GUARD_BREAKER))
-        judge_waits(a, guards, tasks, n);
+    if (admission_wants_time(guards))
+        judge_waits(a, guards, tasks, n, ticks);
     if (guards & WEIR_MARKS)
         teller_tell(&a->marks, mark_level, w->rt);
 }

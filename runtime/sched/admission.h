@@ -17,6 +17,7 @@
 #include "sync/teller.h"
 
 struct runtime;
+struct submission;
 struct worker;
 
 struct admission {
@@ -40,18 +41,22 @@ static inline uint32_t admission_guards(const struct admission *a)
     return atom_load(&a->guards, memory_order_relaxed); /* relaxed: A4 */
 }
 
+/* Whether guards judge each task by the time that it has waited; without them a sample now and then is enough. */
+static inline bool admission_wants_time(uint32_t guards)
+{
+    return (guards & (WEIR_GUARD_TIME | WEIR_GUARD_BREAKER)) != 0;
+}
+
 /* Takes over numbers that are valid. 0 or -EBUSY (nothing changed). */
 int admission_apply(struct runtime *rt, const weir_admission *new) MUST_USE;
-/* runtime_submit(), runtime_submit_to() and runtime_submit_batch() behind the guards. Also -ENOBUFS, -ETIME,
- * -ECONNREFUSED. */
-int admission_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
-int admission_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
+/* runtime_submit_as() and runtime_submit_batch() behind the guards. Also -ENOBUFS, -ETIME, -ECONNREFUSED. */
+int admission_submit(struct runtime *rt, weir_task *t, const struct submission *s);
 int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                            uint64_t deadline, size_t *accepted);
 /* A submitter has put something into an injector or an inbox. */
 void admission_grew_slow(struct runtime *rt);
-/* The worker has taken these from an injector or its inbox; those that must be shed are marked (STATE_SHED). */
-void admission_taken_slow(struct worker *w, weir_task *const *tasks, size_t n);
+/* The worker has taken these from an injector or its inbox, at the time `ticks`; those that must be shed are marked (STATE_SHED). */
+void admission_taken_slow(struct worker *w, weir_task *const *tasks, size_t n, uint64_t ticks);
 /* A request tells how it went. */
 void admission_report(struct runtime *rt, const weir_task *t, bool success);
 /* The part of the statistics that is about guards. */
@@ -63,10 +68,11 @@ static inline void admission_grew(struct runtime *rt, const struct admission *a)
         admission_grew_slow(rt);
 }
 
-static inline void admission_taken(struct worker *w, const struct admission *a, weir_task *const *tasks, size_t n)
+static inline void admission_taken(struct worker *w, const struct admission *a, weir_task *const *tasks, size_t n,
+                                   uint64_t ticks)
 {
     if (UNLIKELY(admission_guards(a) != 0))
-        admission_taken_slow(w, tasks, n);
+        admission_taken_slow(w, tasks, n, ticks);
 }
 
 #endif

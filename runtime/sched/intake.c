@@ -58,10 +58,13 @@ static inline void note_take(struct worker *w, uint64_t now, uint32_t n, bool ga
 
 /* --- taking --------------------------------------------------------------------------------------------------- */
 
-/* Every take is a sample of how long its oldest task has waited. Returns what time it is, in ticks. */
+/* Every take is a sample of how long the oldest task has waited of which that is known. Returns what time it is, in
+ * ticks. */
 static inline uint64_t note_queue_time(struct worker *w, uint64_t stamp)
 {
     uint64_t now = os_ticks();
+    if (stamp == RING_NOW)
+        return now;
     uint64_t waited = now > stamp ? now - stamp : 0; /* clocks of two processors differ by a little */
     struct counters *c = &w->counters;
     /* relaxed: own cells */
@@ -108,7 +111,7 @@ static weir_task *take_pinned(struct worker *w)
         return NULL;
     state_clear_queued(out[0]);
     w->last_take = note_queue_time(w, stamp);
-    admission_taken(w, &w->rt->admission, out, 1);
+    admission_taken(w, &w->rt->admission, out, 1, w->last_take);
     atom_count(&w->counters.injected, 1);
     atom_count(&w->counters.pinned, 1);
     PROBE3(inject, w->id, out[0], 1);
@@ -164,7 +167,7 @@ static weir_task *take_shared(struct worker *w)
         if (n == 0)
             continue;
         note_take(w, note_queue_time(w, stamp), n, gathered);
-        admission_taken(w, &rt->admission, batch, n);
+        admission_taken(w, &rt->admission, batch, n, w->last_take);
         atom_count(&w->counters.injected, n);
         PROBE3(inject, w->id, batch[0], n);
         room_notify(&rt->room[lane], &q->lane[lane], n);
@@ -177,9 +180,9 @@ static weir_task *take_shared(struct worker *w)
 
 void worker_receive(struct worker *w, weir_task *t)
 {
-    (void)note_queue_time(w, t->stamp);
+    uint64_t now = note_queue_time(w, t->stamp);
     state_clear_queued(t);
-    admission_taken(w, &w->rt->admission, &t, 1);
+    admission_taken(w, &w->rt->admission, &t, 1, now);
     atom_count(&w->counters.injected, 1);
     PROBE3(inject, w->id, t, 1);
 }
@@ -259,6 +262,21 @@ uint64_t intake_shared_depth(struct runtime *rt)
     for (uint32_t i = 0; i < rt->intakes; i++)
         depth += injector_depth(&rt->injectors[i]);
     return depth;
+}
+
+uint64_t intake_depth_bound(struct runtime *rt)
+{
+    uint64_t bound = 0;
+    for (uint32_t i = 0; i < rt->intakes; i++)
+        bound += injector_depth_bound(&rt->injectors[i]);
+    return bound;
+}
+
+uint64_t intake_catch_up(struct runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->intakes; i++)
+        injector_catch_up(&rt->injectors[i]);
+    return intake_shared_depth(rt);
 }
 
 uint64_t intake_depth(struct runtime *rt)

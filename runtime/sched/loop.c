@@ -60,6 +60,15 @@ static void *key_of(weir_task *t, const struct task_debt *debt)
     return debt->flags & STATE_SCOPED ? scope_of_done(debt->then) : NULL;
 }
 
+/* Whether there is nothing to be done for `t` but to run it: nobody waits for it, and it owes nobody anything. Most tasks from
+ * outside are such (bench `submit`). */
+static inline bool is_bare(const struct worker *w, const weir_task *t)
+{
+    /* relaxed: got with the task itself */
+    return atom_load(&t->state, memory_order_relaxed) == 0 && t->then == NULL &&
+           LIKELY(runtime_phase(w->rt) != PHASE_DISCARDING);
+}
+
 /* The scope whose open account the worker itself keeps, if that is all there is to say about `t`: not forked, not
  * pooled, nobody waits for it in particular. Most tasks of a flood are such (bench `flat`). Otherwise NULL. */
 static inline weir_scope *plain_member_of(const struct worker *w, const weir_task *t)
@@ -126,6 +135,12 @@ static NOINLINE weir_task *run_in_full(struct worker *w, weir_task *t)
 
 WEIR_INLINE weir_task *run_one(struct worker *w, weir_task *t)
 {
+    if (is_bare(w, t)) {
+        weir_task *bare_next = run_body(w, t);
+        if (UNLIKELY(w->blocked))
+            (void)block_end(w); /* it forgot to */
+        return bare_next;
+    }
     weir_scope *s = plain_member_of(w, t);
     if (s == NULL)
         return run_in_full(w, t);

@@ -15,6 +15,12 @@
                          run dry: through 4 entries 170,000 tasks of 5 us a second, with half of it 120,000; through 16 entries
                          155,000, with half of it 200,000 (bench `capacity`, 2 CPUs) */
 
+#define NEAR_NS UINT64_C(20000) /* what a sleep and a wake-up take, about; and twice that is as long as anybody looks */
+#define LOOK_NS UINT64_C(2000)  /* a choice: the rate at which a ring is emptied is known by then; and what is lost if it is slow */
+
+#define LOOK_RELAXES 8u         /* a choice: pauses between two looks, of some 50 ns each: a look takes the line of `head` from workers */
+#define VAIN 4u                 /* a choice: sleeps without a look after a look in vain */
+
 static bool is_patient(const struct room_wait *w)
 {
     return w->patient_until != 0;
@@ -25,7 +31,45 @@ static struct eventcount *place_of(const struct room_wait *w)
     return is_patient(w) ? &w->room->patient : &w->room->eager;
 }
 
+/* How many free slots wake the patient. */
+static inline uint32_t free_enough(const struct ring *r)
+{
+    return r->capacity < ROOM_LONG ? 1 : r->capacity / ROOM_SHARE;
+}
+
 /* --- submitters ------------------------------------------------------------------------------------------------- */
+
+/* Whether it is worth a look: not right after one in vain. Workers that are that fast stay so for some time. */
+static inline bool has_hope(struct room *room)
+{
+    uint32_t vain = atom_load(&room->vain, memory_order_relaxed); /* relaxed, both: a hint */
+    if (LIKELY(vain == 0))
+        return true;
+    atom_store(&room->vain, vain - 1, memory_order_relaxed);
+    return false;
+}
+
+bool room_is_near(struct room *room, struct ring *r)
+{
+    if (eventcount_has_waiters(&room->eager) || eventcount_has_waiters(&room->patient))
+        return false; /* who came first goes first */
+    if (!has_hope(room))
+        return false;
+    uint64_t from = os_now();
+    for (;;) {
+        for (unsigned i = 0; i < LOOK_RELAXES; i++)
+            os_relax();
+        uint64_t free_slots = r->capacity - ring_depth(r);
+        if (free_slots >= free_enough(r))
+            return true;
+        uint64_t looked = os_now() - from;
+        uint64_t left = free_enough(r) - free_slots;
+        if (looked >= 2 * NEAR_NS || (looked >= LOOK_NS && looked * left > NEAR_NS * free_slots)) {
+            atom_store(&room->vain, VAIN, memory_order_relaxed); /* relaxed: a hint */
+            return false;
+        }
+    }
+}
 
 void room_begin(struct room_wait *w, struct room *room, uint64_t deadline)
 {
@@ -69,7 +113,7 @@ int room_sleep(struct room_wait *w)
 static void call_patient(struct room *room, struct ring *r)
 {
     uint32_t free_slots = r->capacity - ring_depth(r);
-    if (free_slots < (r->capacity < ROOM_LONG ? 1 : r->capacity / ROOM_SHARE))
+    if (free_slots < free_enough(r))
         return;
     /* relaxed: a hint, which saves system calls until those who were woken run; a patient one that it hides is not
      * asleep for long (room.h) */

@@ -2,7 +2,8 @@
  *
  * room.h - where submitters sleep while a ring is full, and when they are woken.
  *
- * A submitter sleeps in patience first, for ROOM_PATIENCE_NS at most: the patient are woken when half of the ring is
+ * A submitter that comes first looks again and again for as long as workers empty the ring so fast that a sleep and a wake-up
+ * would take longer. Then it sleeps in patience, for ROOM_PATIENCE_NS at most: the patient are woken when half of the ring is
  * free (of a short one, when a slot is), so that a fast stream pays for one sleep and one wake-up per half a ring, not
  * per slot. Whoever has been patient for so long without success is eager from then on: woken as soon as a slot is free,
  * one submitter per task taken. So a submitter whose tasks are slow, or needed by others, never waits for more than the
@@ -27,6 +28,7 @@
 struct room {
     struct eventcount eager;
     struct eventcount patient;
+    weir_atomic_u32 vain;   /* so many who come sleep at once: the last one that looked has looked in vain */
     weir_atomic_u32 called; /* 1: patient ones were woken, and none has run since */
 } ALIGNED(CACHE_LINE);
 
@@ -38,6 +40,9 @@ struct room_wait {
     uint32_t key;
 };
 
+/* The ring is full: looks until as much of it is free as wakes the patient, if nobody waits yet and that is near. False: it is
+ * time to sleep. */
+bool room_is_near(struct room *room, struct ring *r);
 /* Begins a wait that ends at `deadline` (absolute, ns; OS_FOREVER: never). */
 void room_begin(struct room_wait *w, struct room *room, uint64_t deadline);
 /* Announces that the submitter is about to sleep; then it tries once more. */

@@ -11,14 +11,6 @@
 
 #include "sched/worker.h"
 
-/* Where one task or a batch goes. */
-struct submission {
-    weir_lane lane;
-    struct worker *to; /* the worker whose inbox it is for, or NULL */
-    weir_policy policy;
-    uint64_t deadline;
-};
-
 /* --- waking --------------------------------------------------------------------------------------------------- */
 
 static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
@@ -32,6 +24,12 @@ static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
         runtime_check_duty(rt, CALLER_OUTSIDE);
     if (sent != 0)
         atom_add(&rt->outside_wakes, (uint64_t)sent, memory_order_relaxed); /* relaxed: a statistic */
+}
+
+/* Whether to look for a sleeper that the task can be given to: a hint. */
+static inline bool somebody_sleeps(const struct runtime *rt)
+{
+    return idle_announced(atom_load(&rt->idle.sleepers, memory_order_relaxed)) != 0; /* relaxed: a hint */
 }
 
 /* After a successful push, which was a seq_cst read-modify-write: somebody must see it. */
@@ -60,6 +58,11 @@ static inline uint32_t own_domain(const struct runtime *rt)
     return cpu < rt->cpus ? rt->domain_of_cpu[cpu] % rt->intakes : 0;
 }
 
+static inline uint64_t stamp_for(const struct runtime *rt)
+{
+    return UNLIKELY(admission_wants_time(admission_guards(&rt->admission))) ? os_ticks() : RING_NOW;
+}
+
 /* Full only if all are. */
 static enum ring_result push_elsewhere(struct runtime *rt, weir_lane lane, weir_task *t, uint64_t stamp, uint32_t not)
 {
@@ -72,14 +75,12 @@ static enum ring_result push_elsewhere(struct runtime *rt, weir_lane lane, weir_
 
 static inline enum ring_result push_one(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    uint64_t stamp = os_ticks();
-    uint32_t pushed;
-    if (s->to != NULL)
-        return ring_push(&s->to->inbox, &t, 1, stamp, &pushed);
+    if (UNLIKELY(s->to != NULL))
+        return ring_push_one(&s->to->inbox, t, s->stamp);
     uint32_t own = own_domain(rt);
-    enum ring_result result = injector_push(&rt->injectors[own], s->lane, t, stamp);
+    enum ring_result result = injector_push(&rt->injectors[own], s->lane, t, s->stamp);
     if (UNLIKELY(result == RING_FULL) && rt->intakes > 1)
-        result = push_elsewhere(rt, s->lane, t, stamp, own);
+        result = push_elsewhere(rt, s->lane, t, s->stamp, own);
     return result;
 }
 
@@ -142,9 +143,15 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
         return refuse(rt, -EAGAIN);
     if (keep_or_run(rt, t, s))
         return 0;
+    struct room *room = s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane];
+    struct ring *ring = s->to != NULL ? &s->to->inbox : &rt->injectors[own_domain(rt)].lane[s->lane];
+    while (room_is_near(room, ring)) {
+        int r = try_policy(rt, t, s);
+        if (r != -EAGAIN)
+            return r;
+    }
     struct room_wait wait;
-    room_begin(&wait, s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane],
-               s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER);
+    room_begin(&wait, room, s->policy == WEIR_BLOCK_UNTIL ? s->deadline : OS_FOREVER);
     for (;;) {
         room_prepare(&wait);
         int r = try_policy(rt, t, s); /* room that comes free from here on wakes us */
@@ -170,18 +177,19 @@ static inline int submit_marked(struct runtime *rt, weir_task *t, const struct s
     return r;
 }
 
-int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
+int runtime_submit_as(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    const struct submission s = {lane, NULL, policy, deadline};
     if (UNLIKELY(!state_set_queued(t)))
         return -EBUSY;
-    return handoff_submit(rt, t) ? 0 : submit_marked(rt, t, &s);
+    if (UNLIKELY(somebody_sleeps(rt)) && s->to == NULL && handoff_submit(rt, t))
+        return 0;
+    return submit_marked(rt, t, s);
 }
 
-int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline)
+int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
 {
-    const struct submission s = {WEIR_LANE_NORMAL, rt->workers[worker], policy, deadline};
-    return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+    const struct submission s = {lane, policy, deadline, NULL, stamp_for(rt)};
+    return runtime_submit_as(rt, t, &s);
 }
 
 void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t)
@@ -216,7 +224,7 @@ static bool mark(weir_task *const *tasks, size_t n)
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                          uint64_t deadline, size_t *accepted)
 {
-    const struct submission s = {lane, NULL, policy, deadline};
+    const struct submission s = {lane, policy, deadline, NULL, stamp_for(rt)};
     size_t done = 0;
     int r = 0;
     if (!mark(tasks, n))
@@ -224,7 +232,7 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
     while (done < n && r == 0) {
         enum ring_result why = RING_OK;
         struct injector *q = &rt->injectors[own_domain(rt)];
-        size_t took = injector_push_batch(q, lane, tasks + done, n - done, os_ticks(), &why);
+        size_t took = injector_push_batch(q, lane, tasks + done, n - done, s.stamp, &why);
         done += took;
         if (took > 0)
             announce_work(rt, NULL);

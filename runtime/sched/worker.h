@@ -239,6 +239,10 @@ bool intake_is_empty(struct runtime *rt);
 uint64_t intake_depth(struct runtime *rt);
 /* intake.c: tasks in injectors alone, about. */
 uint64_t intake_shared_depth(struct runtime *rt);
+/* intake.c: about as many or more, for submitters, who don't disturb workers by it; the same number again, and from it on
+ * what submitters know of it. */
+uint64_t intake_depth_bound(struct runtime *rt);
+uint64_t intake_catch_up(struct runtime *rt);
 /* intake.c: refuses submits from here on; whether everything accepted before is taken; wakes blocked submitters. */
 void intake_close(struct runtime *rt);
 bool intake_is_drained(struct runtime *rt);
@@ -292,9 +296,18 @@ static inline void worker_serve(struct worker *w, void *key)
         deque_poison(&w->dq, DEQUE_ANYBODY);
 }
 
+/* Where one task or a batch goes, and what becomes of it if there is no room. */
+struct submission {
+    weir_lane lane;
+    weir_policy policy;
+    uint64_t deadline;
+    struct worker *to; /* the worker whose inbox it is for, or NULL */
+    uint64_t stamp;    /* ticks: what time it is, or RING_NOW */
+};
+
 /* submit.c: hands a ready task to the runtime; see weir_submit_lane(), weir_submit_to(), weir_submit_batch_lane(). */
+int runtime_submit_as(struct runtime *rt, weir_task *t, const struct submission *s);
 int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
-int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline);
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                          uint64_t deadline, size_t *accepted);
 /* submit.c: for a worker of rt: hands a ready task to worker number `worker`, below rt->count, which alone will run it. */

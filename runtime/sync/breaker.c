@@ -18,7 +18,7 @@
  * All accesses are relaxed: decisions are made on one word, and no other data is passed on by them.
  * Source: Nygard, "Release It!" (2007).
  */
-#include <weir/admission.h>
+#include "sync/breaker.h"
 
 #include <errno.h>
 
@@ -142,8 +142,8 @@ void weir_breaker_cancel(weir_breaker *b)
 
 /* --- results ---------------------------------------------------------------------------------------------------- */
 
-/* Counts one more call in the window of `now`, and says whether the window has failed. */
-static bool count_call(weir_breaker *b, uint64_t now, bool success)
+/* Counts n more calls in the window of `now`, and says whether the window has failed. */
+static bool count_calls(weir_breaker *b, uint64_t now, uint32_t n, bool success)
 {
     /* relaxed, all: see above */
     uint64_t limits = atom_load(&b->limits, memory_order_relaxed);
@@ -153,9 +153,9 @@ static bool count_call(weir_breaker *b, uint64_t now, bool success)
     uint64_t failures;
     do {
         bool same = old >> WINDOW_SHIFT == window >> WINDOW_SHIFT;
-        calls = (same ? old >> CALLS_SHIFT & COUNT_MASK : 0) + 1;
-        failures = (same ? old & COUNT_MASK : 0) + (success ? 0 : 1);
-        if (calls == COUNT_MASK) { /* the share is what counts */
+        calls = (same ? old >> CALLS_SHIFT & COUNT_MASK : 0) + n;
+        failures = (same ? old & COUNT_MASK : 0) + (success ? 0 : n);
+        if (calls >= COUNT_MASK) { /* the share is what counts */
             calls /= 2;
             failures /= 2;
         }
@@ -189,7 +189,7 @@ void weir_breaker_result(weir_breaker *b, uint64_t now, bool probe, bool success
     uint64_t word = word_now(b);
     switch (state_of(word)) {
     case WEIR_BREAKER_CLOSED:
-        if (count_call(b, now, success) && !success)
+        if (count_calls(b, now, 1, success) && !success)
             open_from(b, &word, WEIR_BREAKER_CLOSED, now);
         break;
     case WEIR_BREAKER_HALF_OPEN:
@@ -201,6 +201,12 @@ void weir_breaker_result(weir_breaker *b, uint64_t now, bool probe, bool success
     case WEIR_BREAKER_OPEN:
         break;
     }
+}
+
+void breaker_went_well(weir_breaker *b, uint64_t now, uint32_t n)
+{
+    if (state_of(word_now(b)) == WEIR_BREAKER_CLOSED)
+        (void)count_calls(b, now, n, true);
 }
 
 /* --- lifecycle, reading ----------------------------------------------------------------------------------------- */

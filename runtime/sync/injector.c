@@ -94,6 +94,20 @@ uint64_t injector_depth(struct injector *q)
     return depth;
 }
 
+uint64_t injector_depth_bound(struct injector *q)
+{
+    uint64_t bound = 0;
+    for (unsigned i = 0; i < INJECTOR_LANES; i++)
+        bound += ring_depth_bound(&q->lane[i]);
+    return bound;
+}
+
+void injector_catch_up(struct injector *q)
+{
+    for (unsigned i = 0; i < INJECTOR_LANES; i++)
+        ring_catch_up(&q->lane[i]);
+}
+
 bool injector_is_empty(struct injector *q)
 {
     for (unsigned i = 0; i < INJECTOR_LANES; i++)

@@ -33,11 +33,10 @@ void injector_unchain(struct injector *q);
 /* Entries that are still in it are forgotten. */
 void injector_destroy(struct injector *q);
 
-/* stamp: submit time in ticks, kept with the task. RING_FULL: `capacity` tasks were there. Success is a seq_cst RMW. */
+/* stamp: submit time in ticks, kept with the task, or RING_NOW. RING_FULL: `capacity` tasks were there. Success is a seq_cst RMW. */
 static inline MUST_USE enum ring_result injector_push(struct injector *q, weir_lane lane, weir_task *t, uint64_t stamp)
 {
-    uint32_t pushed;
-    return ring_push(&q->lane[lane], &t, 1, stamp, &pushed);
+    return ring_push_one(&q->lane[lane], t, stamp);
 }
 
 /*
@@ -49,7 +48,7 @@ size_t injector_push_batch(struct injector *q, weir_lane lane, weir_task *const 
 
 /*
  * Takes tasks from the lane whose turn it is, oldest first: about `most` (ring_take()), fewer while other consumers, of
- * `consumers` in all, would go away empty. out: room for `most` and for RING_CHAIN. *stamp: the oldest task's, *lane:
+ * `consumers` in all, would go away empty. out: room for `most` and for RING_CHAIN. *stamp: the oldest that is known, *lane:
  * where it was. 0: the queue is empty.
  */
 uint32_t injector_take(struct injector *q, weir_task **out, uint32_t most, uint32_t consumers, uint64_t *stamp,
@@ -57,6 +56,9 @@ uint32_t injector_take(struct injector *q, weir_task **out, uint32_t most, uint3
 
 /* How many tasks there are in all lanes, about; exact while nobody pushes or takes. */
 uint64_t injector_depth(struct injector *q);
+/* As ring_depth_bound() and ring_catch_up(), for all lanes together. */
+uint64_t injector_depth_bound(struct injector *q);
+void injector_catch_up(struct injector *q);
 /* As ring_is_empty(), for all lanes. */
 bool injector_is_empty(struct injector *q);
 

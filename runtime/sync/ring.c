@@ -28,6 +28,8 @@
 #define TASK_MASK ((UINT64_C(1) << TASK_BITS) - 1)
 #define CHAINED_SLOTS_MAX (1u << 20) /* beyond that, RING_CHAIN times the slots would not fit into TASK_BITS */
 
+#define AHEAD UINT64_C(12) /* entries: the line of slots behind the one that is being filled, or the next */
+
 static_assert(RING_CHAIN == 1u << CHAIN_BITS, "a slot holds the length of every chain");
 static_assert(LAP_SHIFT + RING_LAP_BITS <= 64, "a slot is one word");
 static_assert(RING_CAPACITY_MAX <= TASK_MASK, "differences of counts are unambiguous");
@@ -170,6 +172,14 @@ static inline void link_chain(weir_task *const *tasks, uint32_t n, uint64_t stam
     tasks[n - 1]->stamp = stamp;
 }
 
+/* Whether the entry before a free position, which find_free() has passed on the way there, still waits. */
+static inline bool is_behind_another(const struct ring *r, uint64_t tail, uint64_t cursor)
+{
+    /* relaxed: a guess */
+    return cursor != tail &&
+           (atom_load(slot_of(r, cursor - (UINT64_C(1) << TASK_BITS)), memory_order_relaxed) & ADDRESS_MASK) != 0;
+}
+
 /* R6: after a fill. True: the entry is in its place, or was taken; false: it has been withdrawn. */
 static inline bool stays(struct ring *r, uint64_t cursor, uint64_t word)
 {
@@ -183,13 +193,20 @@ static inline bool stays(struct ring *r, uint64_t cursor, uint64_t word)
     return !atom_cas(slot_of(r, cursor), &word, taken, memory_order_relaxed, memory_order_relaxed);
 }
 
-/* What a push at `cursor` gets when the copy of head says that there is no room. */
-static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_t n, bool *full)
+/* What pushers know of `head` is brought up to date. */
+static uint64_t look_at_front(struct ring *r)
 {
     uint64_t head = front(r);
     /* [IQ3] release: what was taken before this head; pairs with the acquire in ring_push(). An old value that comes
      * late is a head that was: it only makes others look again. */
     atom_store(&r->seen, head, memory_order_release);
+    return head;
+}
+
+/* What a push at `cursor` gets when the copy of head says that there is no room. */
+static NOINLINE uint32_t room_after_all(struct ring *r, uint64_t cursor, uint32_t n, bool *full)
+{
+    uint64_t head = look_at_front(r);
     uint32_t room = room_for(r, cursor, head, n);
     *full = room == 0 && ahead(cursor, head) >= 0;
     return room;
@@ -212,7 +229,8 @@ static inline bool was_used(const struct ring *r)
     return atom_load(&r->used, memory_order_relaxed) != 0; /* relaxed: who must not miss a push has fenced [IQ7] */
 }
 
-enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
+/* ring_push(), for its two callers: one knows n. */
+WEIR_INLINE enum ring_result push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
 {
     uint32_t linked = 0;
     note_use(r);
@@ -232,8 +250,12 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
         }
         if (room == 0 || state_of(r, cursor, word) != SLOT_FREE)
             continue; /* out of date: look again */
-        if (linked != room)
-            link_chain(tasks, linked = room, stamp);
+        if (linked != room) {
+            if (stamp == RING_NOW && !is_behind_another(r, tail, cursor))
+                stamp = os_ticks();
+            linked = room;
+            link_chain(tasks, n == 1 ? 1 : room, stamp);
+        }
         uint64_t held = word_of(lap_of(r, cursor), room, (uint64_t)(uintptr_t)tasks[0] >> 3);
         /* [IQ2] release: the tasks; pairs with ring_take(). [IQ4] seq_cst: the fill, then the look at the sleepers;
          * pairs with idle_announce(). relaxed on failure: somebody else was faster. */
@@ -242,11 +264,24 @@ enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, 
         if (UNLIKELY(!stays(r, cursor, held)))
             continue;
         uint64_t next = behind(cursor, held);
-        if (ahead(next, tail) >= (int64_t)RING_STRIDE)
+        if (ahead(next, tail) >= (int64_t)RING_STRIDE) {
             move_on(&r->tail, tail, next);
+            PREFETCH_OWNED(slot_of(r, next + (AHEAD << TASK_BITS))); /* a taker had it last; bench `submit`: 2 ns a push */
+        }
         *pushed = room;
         return RING_OK; /* the tasks may have run and be gone by now */
     }
+}
+
+enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp, uint32_t *pushed)
+{
+    return push(r, tasks, n, stamp, pushed);
+}
+
+enum ring_result ring_push_one(struct ring *r, weir_task *t, uint64_t stamp)
+{
+    uint32_t pushed;
+    return push(r, &t, 1, stamp, &pushed);
 }
 
 void ring_close(struct ring *r)
@@ -288,6 +323,7 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
         return 0;
     uint64_t head = atom_load(&r->head, memory_order_acquire); /* [IQ1] acquire: pairs with move_on() */
     uint64_t cursor = head;
+    uint64_t oldest = RING_NOW;
     uint32_t got = 0;
     for (;;) {
         /* [IQ3] [IQ6] acquire: as in front(); and what a taker before this one had pushed; pairs with the step
@@ -313,8 +349,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
                            memory_order_relaxed))
             continue;
         uint64_t time = unlink_chain(t, n, out + got);
-        if (got == 0)
-            *stamp = time;
+        if (oldest == RING_NOW)
+            oldest = time;
         got += n;
         cursor = behind(cursor, word);
         if (got >= most)
@@ -322,6 +358,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
     }
     if (ahead(cursor, head) >= (int64_t)RING_STRIDE)
         move_on(&r->head, head, cursor);
+    if (got > 0)
+        *stamp = oldest;
     return got;
 }
 
@@ -364,8 +402,26 @@ bool ring_has(struct ring *r, uint32_t n)
     return n <= r->mask && state_of(r, cursor, atom_load(slot_of(r, cursor), memory_order_relaxed)) == SLOT_HELD;
 }
 
+uint32_t ring_depth_bound(struct ring *r)
+{
+    if (!was_used(r))
+        return 0;
+    /* relaxed, both: only their numbers count */
+    uint64_t seen = atom_load(&r->seen, memory_order_relaxed);
+    uint64_t tail = atom_load(&r->tail, memory_order_relaxed);
+    return (ahead(tail, seen) > 0 ? tasks_between(seen, tail) : 0) + RING_STRIDE * r->chain; /* tail lags */
+}
+
+void ring_catch_up(struct ring *r)
+{
+    if (was_used(r))
+        (void)look_at_front(r);
+}
+
 uint32_t ring_depth(struct ring *r)
 {
+    if (!was_used(r))
+        return 0;
     uint64_t head, word;
     (void)at_head(r, &head, &word);
     uint64_t tail = atom_load(&r->tail, memory_order_relaxed); /* relaxed: find_free() reads the slots */

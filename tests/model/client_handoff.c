@@ -197,7 +197,7 @@ static void submit_both_end(void)
 {
     rig_job_init(&job[0], 9);
     rig_job_init(&job[1], 7);
-    MODEL_ASSERT(runtime_submit_to(rt, 0, &job[1].task, WEIR_TRY, 0) == 0);
+    MODEL_ASSERT(rig_submit_to(rt, 0, &job[1].task) == 0);
     MODEL_ASSERT(runtime_submit(rt, &job[0].task, WEIR_LANE_NORMAL, WEIR_TRY, 0) == 0);
     rig_job_await(&job[0]);
     rig_job_await(&job[1]);

@@ -134,6 +134,12 @@ void rig_worker_end(void)
     worker_set_self(NULL);
 }
 
+int rig_submit_to(struct runtime *rt, uint32_t i, weir_task *t)
+{
+    const struct submission s = {WEIR_LANE_NORMAL, WEIR_TRY, 0, rt->workers[i], RING_NOW};
+    return runtime_submit_as(rt, t, &s);
+}
+
 void rig_end(struct runtime *rt)
 {
     intake_close(rt);

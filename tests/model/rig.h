@@ -32,6 +32,8 @@ void rig_drop(struct runtime *rt);
 struct worker *rig_worker(struct runtime *rt, uint32_t i);
 /* Ends that. */
 void rig_worker_end(void);
+/* A submit to the inbox of worker i, with WEIR_TRY. */
+int rig_submit_to(struct runtime *rt, uint32_t i, weir_task *t);
 /* Ends the runtime for its workers: those that search return without a task. */
 void rig_end(struct runtime *rt);
 

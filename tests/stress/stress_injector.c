@@ -165,14 +165,14 @@ static enum ring_result push_some(struct producer *p)
     if (rng_below(&p->rng, 100) < p->single) {
         weir_task *one = &items[p->id][p->accepted].task;
         uint32_t pushed = 0;
-        why = ring_push(&q, &one, 1, p->accepted, &pushed);
+        why = ring_push(&q, &one, 1, p->accepted + 1, &pushed); /* 0 would be RING_NOW */
         p->accepted += pushed;
         return why;
     }
     uint32_t n = 1 + rng_below(&p->rng, left < BATCH_MAX ? left : BATCH_MAX);
     for (uint32_t i = 0; i < n; i++)
         list[i] = &items[p->id][p->accepted + i].task;
-    uint32_t done = 0, stamp = p->accepted;
+    uint32_t done = 0, stamp = p->accepted + 1;
     why = RING_OK;
     while (done < n && why == RING_OK) {
         uint32_t pushed = 0;
@@ -224,7 +224,7 @@ static void check(struct consumer *c, weir_task *t, const uint64_t *stamp)
         fail("a task came out twice");
     if (it->number < c->next[it->producer])
         fail("a producer's tasks came out of order");
-    if (stamp && (*stamp > it->number || it->number - *stamp >= BATCH_MAX))
+    if (stamp && (*stamp > it->number + 1 || it->number + 1 - *stamp >= BATCH_MAX))
         fail("a task has another one's stamp");
     c->next[it->producer] = it->number + 1;
     c->popped++;

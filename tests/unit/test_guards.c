@@ -9,6 +9,7 @@
 #include <weir/admission.h>
 
 #include "base/atomics.h"
+#include "sync/breaker.h"
 
 #define US UINT64_C(1000)    /* ns */
 #define MS UINT64_C(1000000) /* ns */
@@ -305,6 +306,20 @@ Test(breaker, opens_at_the_share_of_failures_and_not_before)
     cr_assert(passes(SECOND, false));
     weir_breaker_result(&breaker, SECOND, false, false);
     weir_breaker_result(&breaker, SECOND, false, false);
+    cr_assert_eq(weir_breaker_get(&breaker), WEIR_BREAKER_OPEN);
+    cr_assert(refuses(SECOND));
+}
+
+Test(breaker, many_calls_that_went_well_count_as_often_as_one_by_one)
+{
+    closed_breaker();
+    breaker_went_well(&breaker, SECOND, 51);
+    for (unsigned i = 0; i < 50; i++)
+        weir_breaker_result(&breaker, SECOND, false, false);
+    cr_assert_eq(weir_breaker_get(&breaker), WEIR_BREAKER_CLOSED);
+    weir_breaker_result(&breaker, SECOND, false, false);
+    cr_assert_eq(weir_breaker_get(&breaker), WEIR_BREAKER_OPEN, "51 of 102");
+    breaker_went_well(&breaker, SECOND, 500);
     cr_assert_eq(weir_breaker_get(&breaker), WEIR_BREAKER_OPEN);
     cr_assert(refuses(SECOND));
 }

@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <stdint.h>
 
+#include "os/os.h"
 #include "os/sanitizer.h"
 #include "sync/injector.h"
 
@@ -234,6 +235,70 @@ Test(injector, chain_has_the_stamp_of_its_push)
     cr_assert_eq(stamp, 100);
     cr_assert_eq(ring_take(&q, got, 1, &stamp), 5, "a first chain comes whole");
     cr_assert_eq(stamp, 200);
+    ring_destroy(&q);
+}
+
+Test(injector, bound_of_the_depth_is_never_below_it_and_near_it_after_a_look)
+{
+    uint64_t stamp;
+    uint32_t pushed, depth = 0;
+    list_tasks();
+    cr_assert_eq(ring_init(&q, 256), 0);
+    cr_assert_eq(ring_depth_bound(&q), 0, "never used");
+    for (uint32_t i = 0; i < 200; i++) {
+        uint32_t n = 1 + i % RING_CHAIN;
+        cr_assert_eq(ring_push(&q, list, n, 1, &pushed), RING_OK);
+        depth += pushed;
+        cr_assert_geq(ring_depth_bound(&q), depth);
+        if (i % 3 != 0)
+            depth -= ring_take(&q, got, 1, &stamp);
+        cr_assert_geq(ring_depth_bound(&q), depth);
+        if (i % 5 == 0) {
+            ring_catch_up(&q);
+            cr_assert_leq(ring_depth_bound(&q), depth + RING_STRIDE * RING_CHAIN);
+        }
+        while (depth > 256 - RING_CHAIN)
+            depth -= ring_take(&q, got, 1, &stamp);
+        cr_assert_eq(ring_depth(&q), depth);
+    }
+    ring_destroy(&q);
+}
+
+#define SINGLES 16u
+#define STAMPED_MAX (SINGLES / RING_STRIDE + 1)
+
+/* How many of what was taken has a known time. */
+static uint32_t count_stamped(uint32_t n)
+{
+    uint32_t stamped = 0;
+    for (uint32_t i = 0; i < n; i++)
+        stamped += got[i]->stamp != RING_NOW;
+    return stamped;
+}
+
+Test(injector, clock_is_read_for_an_entry_that_is_alone_and_for_one_of_four_in_a_queue)
+{
+    os_ticks_init();
+    list_tasks();
+    cr_assert_eq(ring_init(&q, 64), 0);
+    for (uint32_t i = 0; i < SINGLES; i++) {
+        uint64_t stamp = RING_NOW;
+        cr_assert_eq(ring_push_one(&q, list[i], RING_NOW), RING_OK);
+        cr_assert_eq(ring_take(&q, got, 1, &stamp), 1);
+        cr_assert_neq(stamp, RING_NOW);
+        cr_assert_leq(stamp, os_ticks());
+    }
+    for (uint32_t begin = 0; begin < RING_STRIDE; begin++) {
+        uint64_t stamp = RING_NOW;
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < SINGLES + begin; i++)
+            cr_assert_eq(ring_push_one(&q, list[i], RING_NOW), RING_OK);
+        cr_assert_eq(ring_take(&q, got, SINGLES, &stamp), SINGLES);
+        cr_assert_neq(stamp, RING_NOW, "a take of many is a sample");
+        cr_assert_leq(count_stamped(SINGLES), STAMPED_MAX);
+        while ((n = ring_take(&q, got, 1, &stamp)) > 0)
+            cr_assert_eq(n, 1);
+    }
     ring_destroy(&q);
 }
 

@@ -206,6 +206,33 @@ Test(room, patient_submitter_of_a_short_queue_is_woken_by_one_free_slot)
     cr_assert_eq(room_sleep(&w), 0);
 }
 
+Test(room, room_is_near_when_half_of_the_queue_is_free)
+{
+    take(CAPACITY / 2);
+    cr_assert(room_is_near(&room, &ring));
+}
+
+Test(room, room_is_not_near_while_nobody_takes_and_not_looked_for_at_once_again)
+{
+    cr_assert_not(room_is_near(&room, &ring));
+    take(CAPACITY / 2);
+    unsigned sleeps = 0;
+    while (!room_is_near(&room, &ring))
+        sleeps++;
+    cr_assert_gt(sleeps, 0);
+}
+
+Test(room, who_comes_later_does_not_look_for_room_past_who_sleeps)
+{
+    struct room_wait w;
+    take(CAPACITY / 2);
+    room_begin(&w, &room, OS_FOREVER);
+    room_prepare(&w);
+    cr_assert_not(room_is_near(&room, &ring));
+    room_cancel(&w);
+    cr_assert(room_is_near(&room, &ring));
+}
+
 Test(room, everybody_is_woken_by_notify_all)
 {
     struct room_wait eager, patient;
