@@ -75,6 +75,7 @@ struct vector {
     void *data;
     size_t count; /* items in use */
     size_t room;  /* items that there is room for */
+    bool streamed; /* used from one end to the other: its first pages may be small, and move without a copy */
 };
 
 /* What the slots of the nodes are made from. */
@@ -92,7 +93,7 @@ struct weir_graph {
     struct vector slots;      /* struct slot_spec */
     struct vector names;      /* char; the first is 0 */
     uint32_t *edges;          /* frozen: all rows, then the sources */
-    size_t edges_size;        /* bytes of their block */
+    size_t edges_size;        /* bytes of their block; 0: they are behind the nodes, in theirs */
     uint32_t *rank;           /* frozen: place of a node by its index; NULL: they are the same */
     uint32_t *index;          /* frozen: index of a node by its place; NULL: the same */
     uint32_t n_edges;
@@ -106,10 +107,17 @@ struct weir_graph {
     weir_atomic_u32 users;    /* runs, and graphs that contain this one */
 };
 
-/* The block of edges, with room for as many sources as there are nodes: never empty, so that it has an address. */
-static inline size_t edges_bytes(uint32_t n_edges, uint32_t n_nodes)
+/* The block of edges, with room for the sources behind them: never empty, so that it has an address. */
+static inline size_t edges_bytes(uint32_t n_edges, uint32_t n_sources)
 {
-    return ((size_t)n_edges + n_nodes + 1) * sizeof(uint32_t);
+    return ((size_t)n_edges + n_sources + 1) * sizeof(uint32_t);
+}
+
+/* Gives back a block, unless it is part of another one: size 0. */
+static inline void block_free(void *block, size_t size)
+{
+    if (size != 0)
+        stock_free(block, size);
 }
 
 static inline struct node *graph_nodes(const weir_graph *g)

@@ -12,39 +12,56 @@
 #include "par/graph.h"
 
 #define VECTOR_FIRST 64u                  /* items */
-#define VECTOR_LARGE ((size_t)512 * 1024) /* bytes: from here on it grows in large steps, into mappings with huge pages */
-#define VECTOR_STEP 8u                    /* large: as many times as before; what is not touched costs addresses only */
+#define VECTOR_LARGE ((size_t)32 << 10) /* bytes: what is larger grows in large steps, outside of the heap */
+#define VECTOR_MAPPED ((size_t)1 << 20) /* bytes: the first of them */
+#define VECTOR_STEP 8u                  /* times; what is not touched costs addresses only */
 
 static weir_atomic_u32 last_id;
 
 /* --- growing memory ------------------------------------------------------------------------------------------- */
 
-/* Moves into a block that was another graph's. False: there is none. */
+static void move(struct vector *v, void *block, size_t room, size_t size)
+{
+    size_t count = v->count;
+    if (count != 0)
+        memcpy(block, v->data, count * size);
+    vector_free(v, size);
+    *v = (struct vector){block, count, room, v->streamed};
+}
+
+/* Moves into a block that was another graph's, one that is large enough for the next step, too, if there is one. False:
+ * there is none. */
 static bool move_to_stock(struct vector *v, size_t room, size_t size)
 {
     size_t bytes;
-    void *block = stock_take(room * size, &bytes);
+    void *block = stock_take(VECTOR_STEP * room * size, &bytes);
     if (block == NULL)
-        return false;
-    if (v->count != 0)
-        memcpy(block, v->data, v->count * size);
-    vector_free(v, size);
-    v->data = block;
-    v->room = bytes / size;
-    return true;
+        block = stock_take(room * size, &bytes);
+    if (block != NULL)
+        move(v, block, bytes / size, size);
+    return block != NULL;
+}
+
+/* Moves what has small pages yet into a mapping with huge ones. */
+static bool move_to_huge(struct vector *v, size_t room, size_t size)
+{
+    void *block = os_alloc(room * size, CACHE_LINE);
+    if (block != NULL)
+        move(v, block, room, size);
+    return block != NULL;
 }
 
 int vector_grow(struct vector *v, size_t n, size_t size)
 {
-    size_t count = v->count, room = v->room == 0 ? VECTOR_FIRST : v->room * 2;
+    size_t room = v->room == 0 ? VECTOR_FIRST : v->room * 2;
     if (room * size > VECTOR_LARGE)
-        room *= VECTOR_STEP / 2;
-    while (room - count < n)
+        room = v->room * VECTOR_STEP > VECTOR_MAPPED / size ? v->room * VECTOR_STEP : VECTOR_MAPPED / size;
+    while (room - v->count < n)
         room *= 2;
-    if (room * size >= STOCK_MIN && move_to_stock(v, room, size)) {
-        v->count = count;
+    if (room * size >= STOCK_MIN && move_to_stock(v, room, size))
         return 0;
-    }
+    if (!v->streamed && v->room * size == VECTOR_MAPPED)
+        return move_to_huge(v, room, size) ? 0 : -ENOMEM;
     void *data = os_resize(v->data, v->room * size, room * size, CACHE_LINE);
     if (data == NULL)
         return -ENOMEM;
@@ -56,7 +73,7 @@ int vector_grow(struct vector *v, size_t n, size_t size)
 void vector_free(struct vector *v, size_t size)
 {
     stock_free(v->data, v->room * size);
-    *v = (struct vector){NULL, 0, 0};
+    *v = (struct vector){NULL, 0, 0, v->streamed};
 }
 
 /* Room for n more. */
@@ -78,6 +95,7 @@ int weir_graph_create(weir_graph **out)
         g->id = atom_add(&last_id, 1u, memory_order_relaxed) + 1;
     while (g->id == 0);
     g->depth = 1;
+    g->raw.streamed = true;
     *out = g;
     return 0;
 }
@@ -325,7 +343,7 @@ int weir_graph_destroy(weir_graph *g)
         return -EBUSY;
     size_t n = g->nodes.count;
     release_uses(g);
-    stock_free(g->edges, g->edges_size);
+    block_free(g->edges, g->edges_size);
     os_free(g->rank, n * sizeof *g->rank);
     os_free(g->index, n * sizeof *g->index);
     vector_free(&g->nodes, sizeof(struct node));

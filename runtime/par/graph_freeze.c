@@ -37,40 +37,65 @@ static bool is_source(const struct node *n)
     return n->strong == 0 && (n->info & INFO_ENTERED) == 0;
 }
 
-/* Counts each node's row and its strong predecessors. */
+/* Room for a word a node and one more: behind the edges as they were added, which have pages there, or on its own. */
+static bool need_cursor(struct freeze *f)
+{
+    size_t bytes = words(f->n) + sizeof *f->cursor;
+    if ((f->g->raw.room - f->m) * sizeof *f->raw >= bytes)
+        f->cursor = (uint32_t *)(f->raw + f->m);
+    else
+        f->cursor = stock_alloc(bytes, &f->cursor_size);
+    return f->cursor != NULL;
+}
+
+/* Counts each node's row, in `cursor`, and its strong predecessors. */
 static void count_degrees(struct freeze *f)
 {
     struct node *nodes = f->nodes;
-    uint32_t last = 0;
-    f->forward = true;
-    f->by_rows = true;
+    uint32_t *length = f->cursor, last = 0, entered = 0;
+    bool forward = true, by_rows = true, weak = f->g->weak;
+    memset(length, 0, words(f->n) + sizeof *length);
     for (uint32_t i = 0; i < f->m; i++) {
         struct raw_edge e = f->raw[i];
-        f->by_rows &= e.from >= last;
+        by_rows &= e.from >= last;
         last = e.from;
-        nodes[e.from].row++;
-        if (UNLIKELY(f->g->weak && node_is_weak(&nodes[e.from]))) {
+        length[e.from]++;
+        if (UNLIKELY(weak && node_is_weak(&nodes[e.from]))) {
             nodes[e.to].info |= INFO_ENTERED;
         } else {
-            nodes[e.to].strong++;
-            f->forward &= e.from < e.to;
+            entered += nodes[e.to].strong++ == 0;
+            forward &= e.from < e.to;
         }
     }
+    f->forward = forward;
+    f->by_rows = by_rows;
+    f->sources = f->n - entered; /* at most: some are entered by weak edges */
 }
 
-/* Turns counted rows into where they begin, with the edges in them in the order in which they were added. */
+/* Room for the rows: behind the nodes, where their block has pages that nobody would use, or on its own. */
+static bool need_edges(struct freeze *f)
+{
+    size_t bytes = edges_bytes(f->m, f->sources), n = (size_t)f->n + 1;
+    if ((f->g->nodes.room - n) * sizeof *f->nodes >= bytes)
+        f->edges = (uint32_t *)(f->nodes + n);
+    else
+        f->edges = stock_alloc(bytes, &f->edges_size);
+    return f->edges != NULL;
+}
+
+/* Lays out the rows, with the edges in them in the order in which they were added. `cursor` tells where they begin. */
 static void fill_rows(struct freeze *f)
 {
-    uint32_t begin = 0;
+    uint32_t begin = 0, *cursor = f->cursor, *edges = f->edges;
     for (uint32_t i = 0; i <= f->n; i++) {
-        uint32_t length = f->nodes[i].row;
-        f->nodes[i].row = f->by_rows ? begin : begin + length;
+        uint32_t length = cursor[i];
+        cursor[i] = f->by_rows ? begin : begin + length;
         begin += length;
     }
     for (uint32_t i = 0; f->by_rows && i < f->m; i++)
-        f->edges[i] = f->raw[i].to;
+        edges[i] = f->raw[i].to;
     for (uint32_t i = f->by_rows ? 0 : f->m; i-- > 0;) /* from behind: each row shrinks down to its beginning */
-        f->edges[--f->nodes[f->raw[i].from].row] = f->raw[i].to;
+        edges[--cursor[f->raw[i].from]] = f->raw[i].to;
 }
 
 void freeze_forget(struct freeze *f)
@@ -274,6 +299,7 @@ static int finish_rows(struct freeze *f)
 {
     uint32_t at = f->m;
     for (uint32_t i = 0; i < f->n; i++) {
+        f->nodes[i + 1].row = f->cursor[i + 1]; /* row i ends there */
         int r = check_doubles(f, i);
         if (r != 0)
             return r;
@@ -302,6 +328,8 @@ static int reorder(struct freeze *f)
     f->rank = os_alloc(words(f->n), CACHE_LINE);
     if (f->order == NULL || f->rank == NULL || !need_scratch(f))
         return -ENOMEM;
+    for (uint32_t i = 0; i < f->n; i++)
+        f->nodes[i + 1].row = f->cursor[i + 1];
     for (uint32_t i = 0; i < f->n; i++) {
         int r = check_doubles(f, i);
         if (r != 0)
@@ -319,13 +347,14 @@ static int reorder(struct freeze *f)
     return 0;
 }
 
-/* A layout that needs memory of its own for the edges. */
+/* A layout that copies the edges. */
 static int lay_out(struct freeze *f)
 {
-    f->edges = stock_alloc(edges_bytes(f->m, f->n), &f->edges_size);
-    if (f->edges == NULL || (f->g->ranked && !need_scratch(f)))
+    if (!need_cursor(f))
         return -ENOMEM;
     count_degrees(f);
+    if (!need_edges(f) || (f->g->ranked && !need_scratch(f)))
+        return -ENOMEM;
     fill_rows(f);
     int r = f->forward ? 0 : reorder(f);
     return r != 0 ? r : finish_rows(f);
@@ -348,9 +377,10 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
     if (r == -EAGAIN)
         r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);
+    block_free(f.cursor, f.cursor_size);
     if (r != 0) {
         freeze_forget(&f);
-        stock_free(f.edges, f.edges_size);
+        block_free(f.edges, f.edges_size);
         os_free(f.order, words(f.n));
         os_free(f.rank, words(f.n));
         return r;

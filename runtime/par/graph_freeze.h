@@ -19,7 +19,9 @@ struct freeze {
     uint32_t m;
     uint32_t sources;
     uint32_t *edges;      /* m edges, room for the sources behind them */
-    size_t edges_size;    /* bytes of their block */
+    size_t edges_size;    /* bytes of their block; 0: it is the nodes' */
+    uint32_t *cursor;     /* n + 1 words: how long a row is, then where it begins */
+    size_t cursor_size;   /* bytes of their block; 0: it is that of `raw` */
     uint32_t *scratch;    /* n words, when asked for: marks, open strong predecessors, room for a row */
     uint32_t *order;      /* n words: nodes in topological order, then (as `rank`) the inverse */
     uint32_t *rank;

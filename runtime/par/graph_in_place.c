@@ -106,7 +106,7 @@ static void list_sources(struct freeze *f)
 /* Makes the block of edges as large as it must be; a large one that is larger stays so, for the next graph. */
 static bool fit_edges(struct freeze *f)
 {
-    size_t now = f->g->raw.room * sizeof *f->raw, least = edges_bytes(f->m, f->n);
+    size_t now = f->g->raw.room * sizeof *f->raw, least = edges_bytes(f->m, f->sources);
     f->edges_size = now >= STOCK_MIN && now >= least ? now : least;
     uint32_t *edges = now == f->edges_size ? f->edges : os_resize(f->raw, now, least, CACHE_LINE);
     f->edges = edges != NULL ? edges : f->edges;
@@ -132,7 +132,7 @@ int freeze_in_place(struct freeze *f)
         f->edges = NULL;
         return -ENOMEM;
     }
-    f->g->raw = (struct vector){NULL, 0, 0};
+    f->g->raw = (struct vector){NULL, 0, 0, true};
     list_sources(f);
     return 0;
 }

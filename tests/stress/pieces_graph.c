@@ -41,6 +41,7 @@ struct dag {
     weir_semaphores *set;
     uint32_t permits[SEMAPHORES];
     weir_atomic_u32 holders[SEMAPHORES];
+    bool asks;                /* some node of it, or of a graph within it, asks for semaphores */
     bool shared;              /* several runs at once: totals only */
     uint32_t pins;            /* workers that nodes may be pinned to; 0: none, the run is waited for on a worker */
     uint32_t n;
@@ -143,12 +144,14 @@ static struct vertex *add_vertex(struct dag *d, weir_node_kind kind, struct rng 
         s.graph = (v->inner = random_dag(rng, d->shared, d->pins, depth + 1))->g;
     else
         s.fn = kind == WEIR_NODE_MULTI ? visit_choose_both : kind == WEIR_NODE_CONDITION ? visit_go_round : visit;
-    if (d->set != NULL && rng_below(rng, 3) == 0) {
+    bool inner_asks = kind == WEIR_NODE_GRAPH && v->inner->asks; /* then it must not hold any itself */
+    if (d->set != NULL && !inner_asks && rng_below(rng, 3) == 0) {
         s.semaphores = d->set;
         s.permits = v->permits = 1 + rng_below(rng, (1u << SEMAPHORES) - 1);
         if (kind == WEIR_NODE_GRAPH)
             v->permits = 0; /* nobody counts for it */
     }
+    d->asks = d->asks || s.semaphores != NULL || inner_asks;
     if (kind != WEIR_NODE_GRAPH && d->pins != 0 && rng_below(rng, 4) == 0) {
         s.flags = WEIR_NODE_PINNED;
         s.worker = rng_below(rng, d->pins);
