@@ -111,15 +111,12 @@ static bool keep_or_run(struct runtime *rt, weir_task *t, const struct submissio
 {
     if (s->to != NULL)
         return false;
-    state_clear_queued(t);
     struct worker *own = worker_self_in(rt);
-    if (own != NULL) {
-        keep(rt, own, t);
-        return true;
-    }
-    if (s->policy == WEIR_RUN_IN_CALLER && guest_run(rt, t))
-        return true;
-    return !state_set_queued(t); /* false: nobody else has it */
+    if (own == NULL)
+        return s->policy == WEIR_RUN_IN_CALLER && guest_run(rt, t);
+    state_clear_queued(t);
+    keep(rt, own, t);
+    return true;
 }
 
 /* One attempt by any means that the policy allows. 0, -EAGAIN or -ESHUTDOWN. */
@@ -159,12 +156,16 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
 
 /* --- entry ---------------------------------------------------------------------------------------------------- */
 
-/* A marked task. */
+/* A marked task; on failure the caller unmarks it. */
 static inline int submit_marked(struct runtime *rt, weir_task *t, const struct submission *s)
 {
     int r = try_submit(rt, t, s);
-    if (UNLIKELY(r == -EAGAIN))
-        r = submit_full(rt, t, s);
+    return UNLIKELY(r == -EAGAIN) ? submit_full(rt, t, s) : r;
+}
+
+static inline int submit_alone(struct runtime *rt, weir_task *t, const struct submission *s)
+{
+    int r = submit_marked(rt, t, s);
     if (UNLIKELY(r != 0))
         state_clear_queued(t);
     return r;
@@ -175,13 +176,13 @@ int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy
     const struct submission s = {lane, NULL, policy, deadline};
     if (UNLIKELY(!state_set_queued(t)))
         return -EBUSY;
-    return handoff_submit(rt, t) ? 0 : submit_marked(rt, t, &s);
+    return handoff_submit(rt, t) ? 0 : submit_alone(rt, t, &s);
 }
 
 int runtime_submit_to(struct runtime *rt, uint32_t worker, weir_task *t, weir_policy policy, uint64_t deadline)
 {
     const struct submission s = {WEIR_LANE_NORMAL, rt->workers[worker], policy, deadline};
-    return LIKELY(state_set_queued(t)) ? submit_marked(rt, t, &s) : -EBUSY;
+    return LIKELY(state_set_queued(t)) ? submit_alone(rt, t, &s) : -EBUSY;
 }
 
 void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t)
