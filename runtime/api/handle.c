@@ -98,10 +98,17 @@ static uint64_t generation_of(weir_runtime *h)
     return (uint64_t)(uintptr_t)h >> INDEX_BITS;
 }
 
+/* Of what may be no handle: NULL then. */
 static struct entry *entry_of(weir_runtime *h)
 {
     uintptr_t index = ((uintptr_t)h & INDEX_MASK) - 1;
     return index >= WEIR_RUNTIMES_MAX || generation_of(h) == 0 ? NULL : &table[index];
+}
+
+/* Of a handle by which the caller is inside. */
+static struct entry *entry_inside(weir_runtime *h)
+{
+    return &table[((uintptr_t)h & INDEX_MASK) - 1];
 }
 
 int handle_reserve(uint32_t *index)
@@ -227,7 +234,7 @@ int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)
 
 void handle_leave(weir_runtime *h)
 {
-    struct entry *e = entry_of(h);
+    struct entry *e = entry_inside(h);
     if (LIKELY(leave_by_mark(h, e)))
         return;
     if (UNLIKELY(is_dead(h, e)))
