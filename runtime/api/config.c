@@ -54,7 +54,7 @@ static int env_number(const char *name, uint64_t min, uint64_t max, uint64_t *va
     char *end;
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || n < min || n > max)
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || n < min || n > max) /* no blanks, no sign */
         return config_refuse(name);
     *value = n;
     return 0;

@@ -103,9 +103,16 @@ static inline uintptr_t index_of(weir_runtime *h)
     return ((uintptr_t)h & INDEX_MASK) - 1;
 }
 
+/* Of what may be no handle: NULL then. */
 static struct entry *entry_of(weir_runtime *h)
 {
     return index_of(h) >= WEIR_RUNTIMES_MAX || generation_of(h) == 0 ? NULL : &table[index_of(h)];
+}
+
+/* Of a handle by which the caller is inside. */
+static struct entry *entry_inside(weir_runtime *h)
+{
+    return &table[index_of(h)];
 }
 
 int handle_reserve(uint32_t *index)
@@ -249,7 +256,7 @@ int handle_enter_to_stop(weir_runtime *h, struct runtime **rt)
 
 void handle_leave(weir_runtime *h)
 {
-    struct entry *e = &table[index_of(h)];
+    struct entry *e = entry_inside(h);
     if (LIKELY(leave_by_mark(h, e)))
         return;
     if (UNLIKELY(is_dead(h, e)))

@@ -126,7 +126,7 @@ int governor_start(struct runtime *rt)
     char name[THREAD_NAME_MAX];
     if (!g->present)
         return 0;
-    snprintf(name, sizeof(name), "%.9s/gov", rt->config.name);
+    snprintf(name, sizeof(name), "%s/gov", rt->name);
     int r = os_thread_start(&g->thread, name, GOVERNOR_STACK, -1, governor_main, rt);
     g->started = r == 0;
     return r;

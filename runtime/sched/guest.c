@@ -32,6 +32,7 @@ bool guest_run(struct runtime *rt, weir_task *t)
     struct worker *w = claim_guest(rt);
     if (w == NULL)
         return false;
+    state_clear_queued(t);
     struct worker *host = worker_self(); /* a worker of another runtime, or NULL */
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t low = os_stack_low();

@@ -97,7 +97,7 @@ int worker_start_thread(struct worker *w)
 {
     struct runtime *rt = w->rt;
     char name[THREAD_NAME_MAX];
-    snprintf(name, sizeof(name), "%.9s/%u", rt->config.name, w->id % 10000);
+    snprintf(name, sizeof(name), "%s/%u", rt->name, w->id % 10000);
     /* relaxed, both: who joins or counts it came by the seat or the runtime after this */
     atom_store(&w->thread_state, (uint32_t)THREAD_STARTING, memory_order_relaxed);
     atom_add(&rt->threads, 1u, memory_order_relaxed);
@@ -229,6 +229,9 @@ int runtime_create(struct runtime **out, const weir_config *config)
         return -ENOMEM;
     }
     rt->config = *config;
+    snprintf(rt->name, sizeof(rt->name), "%s", config->name); /* what the caller's pointers lead to is the caller's */
+    rt->config.name = NULL;
+    rt->config.admission = NULL;
     rt->count = config->min_workers;
     rt->seats = config->max_workers + config->spare_workers;
     rt->guests = config->guests;

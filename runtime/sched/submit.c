@@ -112,15 +112,12 @@ static bool keep_or_run(struct runtime *rt, weir_task *t, const struct submissio
 {
     if (s->to != NULL)
         return false;
-    state_clear_queued(t);
     struct worker *own = worker_self_in(rt);
-    if (own != NULL) {
-        keep(rt, own, t);
-        return true;
-    }
-    if (s->policy == WEIR_RUN_IN_CALLER && guest_run(rt, t))
-        return true;
-    return !state_set_queued(t); /* false: nobody else has it */
+    if (own == NULL)
+        return s->policy == WEIR_RUN_IN_CALLER && guest_run(rt, t);
+    state_clear_queued(t);
+    keep(rt, own, t);
+    return true;
 }
 
 /* One attempt by any means that the policy allows. 0, -EAGAIN or -ESHUTDOWN. */
@@ -166,12 +163,16 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
 
 /* --- entry ---------------------------------------------------------------------------------------------------- */
 
-/* A marked task. */
-static inline int submit_marked(struct runtime *rt, weir_task *t, const struct submission *s)
+/* A marked task; on failure the caller unmarks it. */
+static inline int submit_alone(struct runtime *rt, weir_task *t, const struct submission *s)
 {
     int r = try_submit(rt, t, s);
-    if (UNLIKELY(r == -EAGAIN))
-        r = submit_full(rt, t, s);
+    return UNLIKELY(r == -EAGAIN) ? submit_full(rt, t, s) : r;
+}
+
+static inline int submit_alone(struct runtime *rt, weir_task *t, const struct submission *s)
+{
+    int r = submit_alone(rt, t, s);
     if (UNLIKELY(r != 0))
         state_clear_queued(t);
     return r;
@@ -183,7 +184,7 @@ int runtime_submit_as(struct runtime *rt, weir_task *t, const struct submission 
         return -EBUSY;
     if (UNLIKELY(somebody_sleeps(rt)) && s->to == NULL && handoff_submit(rt, t))
         return 0;
-    return submit_marked(rt, t, s);
+    return submit_alone(rt, t, s);
 }
 
 int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline)
@@ -238,7 +239,7 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
             announce_work(rt, NULL);
         if (why == RING_CLOSED)
             r = -ESHUTDOWN;
-        else if (why == RING_FULL && (r = submit_marked(rt, tasks[done], &s)) == 0) /* one goes the slow way */
+        else if (why == RING_FULL && (r = submit_alone(rt, tasks[done], &s)) == 0) /* one goes the slow way */
             done++;
     }
     if (r != 0)

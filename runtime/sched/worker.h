@@ -34,6 +34,7 @@
 #define INJECTOR_INTERVAL 61u /* tasks between two looks at the injector while there is own work (DESIGN section 7) */
 #define RELAXES_MAX 1u        /* pause instructions between two looks: 40 ns where one takes 140 cycles; bench `pingpong` */
 #define THREAD_NAME_MAX 16    /* bytes, the kernel's limit, terminator included */
+#define RUNTIME_NAME_MAX 10   /* bytes, terminator included: leaves room for a slash and five digits */
 
 struct runtime;
 
@@ -101,6 +102,7 @@ struct runtime {
     uint32_t guests;
     uint32_t domains;        /* cache domains that thieves tell apart, at least 1 */
     uint32_t handle;         /* its place in the table of handles */
+    char name[RUNTIME_NAME_MAX]; /* that threads are named after */
     bool membarrier;         /* the asymmetric fence is there: deques have a private end */
     uint32_t processors;     /* CPUs this process may use, as of the start */
     weir_config config;
@@ -312,7 +314,8 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
                          uint64_t deadline, size_t *accepted);
 /* submit.c: for a worker of rt: hands a ready task to worker number `worker`, below rt->count, which alone will run it. */
 void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t);
-/* guest.c: runs t and what it leaves on its deque on the calling thread. False: all guests are taken. */
+/* guest.c: runs t, which is marked as queued, and what it leaves on its deque on the calling thread. False: all guests are
+ * taken, and nothing changed. */
 bool guest_run(struct runtime *rt, weir_task *t);
 
 #endif

@@ -237,10 +237,16 @@ int weir_breaker_set(weir_breaker *b, const weir_breaker_config *c)
 
 int weir_breaker_init(weir_breaker *b, const weir_breaker_config *c)
 {
-    if (b == NULL || !is_config(c))
-        return -EINVAL;
-    *b = (weir_breaker){.word = {0}}; /* closed */
-    return weir_breaker_set(b, c);
+    int r = weir_breaker_set(b, c);
+    if (r != 0)
+        return r;
+    /* relaxed, all: a runtime's guard begins afresh beside submits that found it on before */
+    atom_store(&b->word, UINT64_C(0), memory_order_relaxed); /* closed */
+    atom_store(&b->counts, UINT64_C(0), memory_order_relaxed);
+    atom_store(&b->opened, UINT64_C(0), memory_order_relaxed);
+    atom_store(&b->probed, UINT64_C(0), memory_order_relaxed);
+    atom_store(&b->refused, UINT64_C(0), memory_order_relaxed);
+    return 0;
 }
 
 weir_breaker_state weir_breaker_get(const weir_breaker *b)

@@ -44,7 +44,7 @@ int weir_codel_init(weir_codel *c, uint64_t target_ns, uint64_t interval_ns)
     int r = weir_codel_set(c, target_ns, interval_ns);
     if (r != 0)
         return r;
-    /* relaxed, all: not shared yet */
+    /* relaxed, all: a runtime's guard begins afresh beside submits that found it on before */
     atom_store(&c->end, UINT64_C(0), memory_order_relaxed);
     atom_store(&c->least, NONE, memory_order_relaxed);
     atom_store(&c->served, UINT64_C(0), memory_order_relaxed);

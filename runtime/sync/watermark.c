@@ -28,7 +28,7 @@ int weir_watermark_init(weir_watermark *m, uint32_t high, uint32_t low)
 {
     int r = weir_watermark_set(m, high, low);
     if (r == 0)
-        atom_store(&m->above, 0u, memory_order_relaxed); /* relaxed: not shared yet */
+        atom_store(&m->above, 0u, memory_order_relaxed); /* relaxed: as in weir_codel_init() */
     return r;
 }
 

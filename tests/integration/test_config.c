@@ -76,7 +76,8 @@ Test(config, environment_without_sense_is_refused_and_named)
     } bad[] = {{0, "0"},    {0, "1025"}, {0, ""},       {0, "two"},  {0, "2x"},   {0, "-1"},     {0, " -1"},
                {1, "0"},    {1, "16777217"}, {2, "1"},  {2, "16777217"}, {3, "65535"}, {3, "99999999999999999999"},
                {4, "1000001"}, {5, "2"}, {5, "yes"},    {6, "near"}, {6, ""},     {7, "sometimes"},
-               {8, "1"},    {8, "67108865"}, {8, "all"}};
+               {8, "1"},    {8, "67108865"}, {8, "all"},
+               {0, "+2"},   {0, " 2"},   {0, " -18446744073709551614"}}; /* that is 2, as strtoull() sees it */
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         weir_config c, before;
         weir_runtime *rt = (weir_runtime *)&c;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_hostile.c - what must hold for programs at the edge of what they may do: runtimes inside of each other,
- * what a task forgets, the counts at rest.
+ * processes born inside of calls, what a task forgets, what a caller frees, the counts at rest.
  */
 #include "support.h"
 
@@ -112,6 +112,96 @@ Test(hostile, submit_that_waits_in_vain_is_counted_as_rejected)
     cr_assert_eq(last.total.tasks_run, 1 + CAPACITY);
 }
 
+/* --- guards that come and go -------------------------------------------------------------------------------------- */
+
+#define SETTINGS 3000u
+#define SUBMITTERS 2u
+
+struct client {
+    pthread_t thread;
+    weir_runtime *rt;
+    uint32_t accepted, refused;
+};
+
+static weir_task *fail_now_and_then(weir_worker *w, weir_task *self)
+{
+    (void)weir_report(w, self, add(&ran, 1) % 3 == 0 ? -EIO : 0);
+    return NULL;
+}
+
+static void *submit_until_finished(void *arg)
+{
+    struct client *c = arg;
+    while (get(&finished) == 0) {
+        weir_task *t;
+        if (weir_task_new(NULL, fail_now_and_then, 0, &t) != 0)
+            abort();
+        if (weir_submit(c->rt, t, WEIR_TRY, 0) == 0) {
+            c->accepted++;
+        } else {
+            c->refused++;
+            weir_task_free(t);
+        }
+    }
+    return NULL;
+}
+
+static void note_level(void *arg, int level)
+{
+    (void)level;
+    if (*(unsigned *)arg == 0)
+        abort(); /* it was given back */
+}
+
+/* A guard is on or off from one submit to the next; nobody is told by what was taken back. */
+static void change_guards(weir_runtime *rt, uint32_t guards)
+{
+    unsigned in_use = 1;
+    weir_admission a;
+    cr_assert_eq(weir_admission_init(&a), 0);
+    a.guards = guards;
+    a.mark_high = a.depth_high = CAPACITY;
+    a.on_mark = a.on_breaker = note_level;
+    a.mark_arg = a.breaker_arg = &in_use;
+    a.target_ns = 10000;
+    a.interval_ns = 100000;
+    a.breaker.min_calls = 1;
+    a.breaker.open_ns = 10000;
+    for (int r = -EBUSY; r == -EBUSY;) {
+        r = weir_admission_set(rt, &a);
+        cr_assert(r == 0 || r == -EBUSY);
+    }
+    weir_admission none;
+    cr_assert_eq(weir_admission_init(&none), 0);
+    while (weir_admission_set(rt, &none) == -EBUSY)
+        continue;
+    in_use = 0;
+}
+
+Test(hostile, guards_that_come_and_go_under_load_lose_nothing)
+{
+    static struct client c[SUBMITTERS];
+    uint32_t accepted = 0, refused = 0;
+    weir_runtime *rt = start_small();
+    for (unsigned i = 0; i < SUBMITTERS; i++) {
+        c[i].rt = rt;
+        cr_assert_eq(pthread_create(&c[i].thread, NULL, submit_until_finished, &c[i]), 0);
+    }
+    for (uint32_t i = 0; i < SETTINGS; i++)
+        change_guards(rt, 1 + i % (WEIR_MARKS | WEIR_GUARD_DEPTH | WEIR_GUARD_TIME | WEIR_GUARD_BREAKER));
+    set(&finished, 1);
+    for (unsigned i = 0; i < SUBMITTERS; i++) {
+        cr_assert_eq(pthread_join(c[i].thread, NULL), 0);
+        accepted += c[i].accepted;
+        refused += c[i].refused;
+    }
+    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
+    cr_assert_eq(last.total.submitted, accepted);
+    cr_assert_eq(last.total.tasks_run, accepted);
+    cr_assert_eq(last.total.rejected, refused);
+    cr_assert_eq(get(&ran), accepted);
+}
+
 /* --- what a task forgets ---------------------------------------------------------------------------------------- */
 
 static weir_atomic_u32 misplaced;
@@ -149,6 +239,40 @@ Test(hostile, member_of_a_scope_that_forgets_block_end_is_ended_for)
         cr_assert_eq(get(&misplaced), 0);
         cr_assert_eq(last.blocked, 0);
     }
+}
+
+/* --- what the caller keeps ------------------------------------------------------------------------------------------ */
+
+static weir_task *block_until_gate(weir_worker *w, weir_task *self)
+{
+    (void)self;
+    if (weir_block_begin(w) != 0)
+        add(&misplaced, 1);
+    add(&entered, 1);
+    reaches(&gate, 1);
+    return NULL; /* and forgets to end it */
+}
+
+/* Threads start at any time, with the name that the runtime was given. */
+Test(hostile, configuration_is_not_needed_any_more_once_the_runtime_has_started)
+{
+    static weir_task blocked[2];
+    char name[] = "mine";
+    weir_config c = config_of(1);
+    c.name = name;
+    weir_runtime *rt = start_config(&c);
+    memset(name, 'x', sizeof name - 1);
+    memset(&c, 0xff, sizeof c);
+    for (unsigned i = 0; i < 2; i++) {
+        weir_task_init(&blocked[i], block_until_gate);
+        cr_assert_eq(weir_submit(rt, &blocked[i], WEIR_BLOCK, 0), 0);
+    }
+    cr_assert(reaches(&entered, 2));
+    cr_assert(has_thread("mine/0"));
+    cr_assert(has_thread("mine/1"));
+    set(&gate, 1);
+    stop(rt);
+    cr_assert_eq(get(&misplaced), 0);
 }
 
 /* --- runtimes inside of each other ------------------------------------------------------------------------------ */
