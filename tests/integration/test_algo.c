@@ -253,7 +253,7 @@ static int plus_one(weir_worker *w, void *arg, size_t i)
 {
     (void)w;
     ((unsigned *)arg)[i]++;
-    return 0;
+    return (int)(i % 2); /* not negative: no error */
 }
 WEIR_FOR_EACH(add_one_to_each, plus_one);
 
