@@ -51,14 +51,14 @@ WEIR_API int weir_for(weir_worker *w, const weir_algo_options *o, size_t begin, 
  * A loop over single indices: for `int body(weir_worker *w, void *arg, size_t i)`, declared before,
  *     WEIR_FOR_EACH(each, body)
  * defines `int each(weir_worker *w, const weir_algo_options *o, size_t begin, size_t end, void *arg)`, the body
- * inlined.
+ * inlined. Only a negative errno ends the loop.
  */
 #define WEIR_FOR_EACH(name, body) \
     static int name##_range(weir_worker *w, void *arg, size_t begin, size_t end) \
     { \
         for (size_t i = begin; i < end; i++) { \
             int r = body(w, arg, i); \
-            if (WEIR_UNLIKELY(r != 0)) \
+            if (WEIR_UNLIKELY(r < 0)) \
                 return r; \
         } \
         return 0; \

@@ -443,6 +443,51 @@ Test(pipeline, an_error_ends_it)
     stop(rt);
 }
 
+struct endless {
+    weir_runtime *rt;
+    weir_atomic_u32 made;
+    uint64_t items;
+    int result;
+};
+
+static int makes_for_ever(weir_worker *w, void **item, void *arg)
+{
+    (void)w;
+    *item = arg;
+    add(&((struct endless *)arg)->made, 1);
+    return 0;
+}
+
+static int takes_a_moment(weir_worker *w, void **item, void *arg)
+{
+    (void)w, (void)item, (void)arg;
+    usleep(100);
+    return 0;
+}
+
+static void *runs_for_ever(void *arg)
+{
+    struct endless *e = arg;
+    weir_stage stages[] = {{makes_for_ever, e, WEIR_STAGE_SERIAL}, {takes_a_moment, NULL, WEIR_STAGE_PARALLEL},
+                           {takes_a_moment, NULL, WEIR_STAGE_SERIAL}};
+    e->result = weir_pipeline(e->rt, stages, 3, 8, &e->items);
+    return NULL;
+}
+
+Test(pipeline, a_stop_that_discards_ends_it)
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        struct endless e = {.rt = start(workers)};
+        pthread_t t;
+        OK(pthread_create(&t, NULL, runs_for_ever, &e));
+        cr_assert(reaches(&e.made, 20));
+        OK(weir_stop(e.rt, WEIR_DISCARD, WEIR_FOREVER));
+        pthread_join(t, NULL);
+        cr_assert_eq(e.result, -ECANCELED);
+        cr_assert_eq(e.items, get(&e.made));
+    }
+}
+
 static int ends_at_once(weir_worker *w, void **item, void *arg)
 {
     (void)w, (void)item, (void)arg;

@@ -4,6 +4,8 @@
  *
  * Threads: see support.h.
  */
+#include <inttypes.h>
+
 #include "support.h"
 
 #define NUMBERS 200000u
@@ -169,6 +171,68 @@ Test(sort, a_comparison_that_contradicts_itself_stays_inside_the_array)
                 cr_assert(fence[i] == 1 && elements[n * size + i] == 1, "%zu elements of %zu bytes", n, size);
             free(fence);
         }
+    }
+    stop(rt);
+}
+
+/* Makes up the values while it is asked, so that each pivot turns out to be one of the smallest (McIlroy: A killer adversary
+ * for quicksort, 1999). Elements are numbers of values; those that are not settled are all larger than the settled ones. */
+struct adversary {
+    uint32_t *value;
+    uint32_t open, settled, candidate;
+    uint64_t comparisons;
+};
+
+static int compare_as_adversary(struct adversary *a, uint32_t x, uint32_t y)
+{
+    uint32_t *value = a->value;
+    a->comparisons++;
+    if (value[x] == a->open && value[y] == a->open)
+        value[x == a->candidate ? x : y] = a->settled++;
+    if (value[x] == a->open)
+        a->candidate = x;
+    else if (value[y] == a->open)
+        a->candidate = y;
+    return value[x] < value[y] ? -1 : value[x] > value[y];
+}
+
+static int compare_numbers(const void *x, const void *y, void *arg)
+{
+    return compare_as_adversary(arg, *(const uint32_t *)x, *(const uint32_t *)y);
+}
+
+#define ADVERSARY_LESS(ctx, x, y) \
+    (compare_as_adversary(*(struct adversary *const *)(ctx), *(x), *(y)) < 0)
+WEIR_SORTABLE(against_adversary, uint32_t, ADVERSARY_LESS);
+
+static void sorts_against_adversary(weir_runtime *rt, uint32_t n, unsigned log_n, bool typed)
+{
+    enum { LEAST = 2, MOST = 8 }; /* times n log n: of one who finds bad pivots, and of a sort that has a way out */
+    weir_algo_options o = {.rt = rt};
+    uint32_t *number = calloc(n, sizeof *number), *value = calloc(n, sizeof *value);
+    struct adversary a = {.value = value, .open = n}, *ctx = &a;
+    for (uint32_t i = 0; i < n; i++) {
+        number[i] = i;
+        value[i] = n;
+    }
+    int r = typed ? against_adversary_sort(NULL, &o, number, n, &ctx)
+                  : weir_sort(NULL, &o, number, n, sizeof *number, compare_numbers, &a);
+    cr_assert_eq(r, 0);
+    cr_assert_leq(a.comparisons, (uint64_t)MOST * n * log_n, "%" PRIu64 " comparisons", a.comparisons);
+    cr_assert_gt(a.comparisons, (uint64_t)LEAST * n * log_n, "%" PRIu64 " comparisons", a.comparisons);
+    for (uint32_t i = 1; i < n; i++)
+        cr_assert_lt(value[number[i - 1]], value[number[i]]);
+    free(number);
+    free(value);
+}
+
+/* Within a leaf, which is sorted as a whole, and of many leaves. */
+Test(sort, no_order_of_the_elements_takes_more_than_n_log_n_comparisons)
+{
+    weir_runtime *rt = start(1);
+    for (int typed = 0; typed < 2; typed++) {
+        sorts_against_adversary(rt, 1u << 11, 11, typed);
+        sorts_against_adversary(rt, 1u << 17, 17, typed);
     }
     stop(rt);
 }

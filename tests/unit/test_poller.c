@@ -11,10 +11,15 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "os/poller.h"
+
+#ifdef WEIR_HAVE_URING
+#include <linux/io_uring.h>
+#endif
 
 #define MS UINT64_C(1000000) /* ns */
 #define LONG_WAIT (UINT64_C(20000) * MS) /* ns: longer than any test should take */
@@ -73,6 +78,20 @@ static void make_pair(void)
 {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 }
+
+#ifdef WEIR_HAVE_URING
+/* Else both halves of each test would be the same, and nobody would know. */
+Test(poller, io_uring_is_taken_where_the_system_has_it)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_SUBMIT_ALL};
+    int fd = (int)syscall(SYS_io_uring_setup, 1, &params);
+    cr_assert_eq(poller_init(&p, WEIR_IO_URING), 0);
+    cr_assert_eq(p.kind->name, fd >= 0 ? WEIR_IO_URING : WEIR_IO_EPOLL);
+    poller_destroy(&p);
+    if (fd >= 0)
+        close(fd);
+}
+#endif
 
 BOTH(read_of_a_pipe_completes_when_bytes_come)
 {
