@@ -164,7 +164,7 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
 /* --- entry ---------------------------------------------------------------------------------------------------- */
 
 /* A marked task; on failure the caller unmarks it. */
-static inline int submit_alone(struct runtime *rt, weir_task *t, const struct submission *s)
+static inline int submit_marked(struct runtime *rt, weir_task *t, const struct submission *s)
 {
     int r = try_submit(rt, t, s);
     return UNLIKELY(r == -EAGAIN) ? submit_full(rt, t, s) : r;
@@ -172,7 +172,7 @@ static inline int submit_alone(struct runtime *rt, weir_task *t, const struct su
 
 static inline int submit_alone(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    int r = submit_alone(rt, t, s);
+    int r = submit_marked(rt, t, s);
     if (UNLIKELY(r != 0))
         state_clear_queued(t);
     return r;
@@ -239,7 +239,7 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
             announce_work(rt, NULL);
         if (why == RING_CLOSED)
             r = -ESHUTDOWN;
-        else if (why == RING_FULL && (r = submit_alone(rt, tasks[done], &s)) == 0) /* one goes the slow way */
+        else if (why == RING_FULL && (r = submit_marked(rt, tasks[done], &s)) == 0) /* one goes the slow way */
             done++;
     }
     if (r != 0)
