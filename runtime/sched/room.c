@@ -18,7 +18,7 @@
 #define NEAR_NS UINT64_C(20000) /* what a sleep and a wake-up take, about; and twice that is as long as anybody looks */
 #define LOOK_NS UINT64_C(2000)  /* a choice: the rate at which a ring is emptied is known by then; and what is lost if it is slow */
 
-#define LOOK_RELAXES 8u         /* a choice: pauses between two looks, of some 50 ns each: a look takes the line of `head` from workers */
+#define LOOK_RELAXES 32u        /* a choice: pauses between two looks, of some 50 ns each: a look takes the line of `head` from workers */
 #define VAIN 4u                 /* a choice: sleeps without a look after a look in vain */
 
 static bool is_patient(const struct room_wait *w)

@@ -142,7 +142,7 @@ static NOINLINE int submit_full(struct runtime *rt, weir_task *t, const struct s
         return 0;
     struct room *room = s->to != NULL ? &s->to->inbox_room : &rt->room[s->lane];
     struct ring *ring = s->to != NULL ? &s->to->inbox : &rt->injectors[own_domain(rt)].lane[s->lane];
-    while (room_is_near(room, ring)) {
+    if (room_is_near(room, ring)) {
         int r = try_policy(rt, t, s);
         if (r != -EAGAIN)
             return r;

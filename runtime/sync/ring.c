@@ -240,7 +240,7 @@ WEIR_INLINE enum ring_result push(struct ring *r, weir_task *const *tasks, uint3
         uint64_t word = find_free(r, &tail, &cursor);
         if (UNLIKELY(is_close_mark(word)))
             return RING_CLOSED;
-        /* [IQ3] acquire: slots before this head were taken; pairs with room_after_all(). */
+        /* [IQ3] acquire: slots before this head were taken; pairs with look_at_front(). */
         uint32_t room = room_for(r, cursor, atom_load(&r->seen, memory_order_acquire), n);
         if (UNLIKELY(room < n)) {
             bool full = false;
