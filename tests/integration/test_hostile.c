@@ -275,6 +275,26 @@ Test(hostile, configuration_is_not_needed_any_more_once_the_runtime_has_started)
     cr_assert_eq(get(&misplaced), 0);
 }
 
+/* --- what a burst leaves ------------------------------------------------------------------------------------------ */
+
+#define BURST 20000u
+#define PAYLOAD 200u
+
+/* Records that workers have freed wait for the thread that made them. */
+Test(hostile, memory_of_a_burst_of_records_is_given_back_when_it_is_asked_for)
+{
+    static weir_task *burst[BURST];
+    weir_runtime *rt = start(2);
+    for (unsigned i = 0; i < BURST; i++)
+        cr_assert_eq(weir_task_new(NULL, count_one, PAYLOAD, &burst[i]), 0);
+    cr_assert_lt(weir_memory_trim(), BURST * PAYLOAD / 2, "it is in use");
+    cr_assert_eq(weir_submit_batch(rt, burst, BURST, WEIR_BLOCK, 0, NULL), 0);
+    stop(rt);
+    cr_assert_eq(get(&ran), BURST);
+    cr_assert_gt(weir_memory_trim(), BURST * PAYLOAD);
+    cr_assert_eq(weir_memory_trim(), 0);
+}
+
 /* --- runtimes inside of each other ------------------------------------------------------------------------------ */
 
 static weir_runtime *outer, *inner;
