@@ -173,8 +173,9 @@ WEIR_API int weir_call(weir_runtime *rt, void (*fn)(weir_worker *w, void *arg), 
 /* Number of CPUs that this process may really use: affinity and cgroup quotas with all ancestors, at least 1. */
 WEIR_API unsigned weir_usable_cpus(void);
 /*
- * Gives memory back to the system that waits to be used again: large blocks, 128 MiB at most, that graphs, runs, sorts and
- * partitions have left. The system may take it without being asked, too. Returns how many bytes of addresses that were.
+ * Gives memory back that waits to be used again: to the system large blocks, 128 MiB at most, that graphs, runs, sorts and
+ * partitions have left (the system may take them without being asked, too), and to the C library what is not in use of the
+ * calling thread's pool of task records. Returns how many bytes of addresses that were.
  * From any thread, also while runtimes run.
  */
 WEIR_API size_t weir_memory_trim(void);

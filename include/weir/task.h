@@ -107,7 +107,9 @@ WEIR_API int weir_block_end(weir_worker *w);
  * A task from the worker's pool with `size` bytes (0 to WEIR_PAYLOAD_MAX) of payload behind it, aligned to 16, contents
  * undefined. The record goes back to the pool by itself after its run; one that is never run is given back with
  * weir_task_free. w: the calling worker, or NULL on a thread that is no worker: 64 such threads have pools of their own,
- * until they end, which keep up to 1 MiB of records for the next burst; those of further ones come from the C library.
+ * until they end; those of further ones come from the C library. A pool keeps up to 1 MiB of records for the next burst.
+ * What other threads have freed comes back to it when its worker runs dry; outside, little by little as its thread makes
+ * records, and all at once by weir_memory_trim.
  * Errors: -EINVAL (out, run NULL; size too large), -ENOMEM; *out is then unchanged.
  */
 WEIR_API int weir_task_new(weir_worker *w, weir_task_fn *run, size_t size, weir_task **out) WEIR_MUST_USE;

@@ -14,6 +14,7 @@
 #include "os/topology.h"
 #include "par/wait.h"
 #include "sched/lifecycle.h"
+#include "sync/outside.h"
 #include "sync/stock.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -246,7 +247,9 @@ unsigned weir_usable_cpus(void)
 
 size_t weir_memory_trim(void)
 {
-    return stock_trim();
+    struct worker *w = worker_self();
+    struct slab *own = w != NULL ? &w->slab : outside_slab_if_any();
+    return stock_trim() + (own != NULL ? slab_trim(own) : 0);
 }
 
 uint64_t weir_now(void)

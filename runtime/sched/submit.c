@@ -120,10 +120,12 @@ static bool keep_or_run(struct runtime *rt, weir_task *t, const struct submissio
     return true;
 }
 
-/* One attempt by any means that the policy allows. 0, -EAGAIN or -ESHUTDOWN. */
+/* One more attempt by any means that the policy allows. 0, -EAGAIN or -ESHUTDOWN. The time before is no queue time. */
 static int try_policy(struct runtime *rt, weir_task *t, const struct submission *s)
 {
-    int r = try_submit(rt, t, s);
+    struct submission again = *s;
+    again.stamp = stamp_for(rt);
+    int r = try_submit(rt, t, &again);
     return r == -EAGAIN && keep_or_run(rt, t, s) ? 0 : r;
 }
 
@@ -225,7 +227,7 @@ static bool mark(weir_task *const *tasks, size_t n)
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                          uint64_t deadline, size_t *accepted)
 {
-    const struct submission s = {lane, policy, deadline, NULL, stamp_for(rt)};
+    struct submission s = {lane, policy, deadline, NULL, RING_NOW};
     size_t done = 0;
     int r = 0;
     if (!mark(tasks, n))
@@ -233,6 +235,7 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
     while (done < n && r == 0) {
         enum ring_result why = RING_OK;
         struct injector *q = &rt->injectors[own_domain(rt)];
+        s.stamp = stamp_for(rt); /* the last time round may have waited for room */
         size_t took = injector_push_batch(q, lane, tasks + done, n - done, s.stamp, &why);
         done += took;
         if (took > 0)

@@ -28,7 +28,7 @@ static void leave(void *arg)
     struct outside *o = arg;
     own = NULL;
     has_asked = false; /* other exit functions of this thread may make records still */
-    slab_trim(&o->slab);
+    (void)slab_trim(&o->slab);
     thread_record_release(&o->record);
 }
 

@@ -279,8 +279,9 @@ void slab_collect(struct slab *s)
         drain(s, UINT32_MAX);
 }
 
-void slab_trim(struct slab *s)
+size_t slab_trim(struct slab *s)
 {
+    uint32_t before = s->chunks;
     slab_collect(s);
     for (unsigned k = 0; k < SLAB_CLASSES; k++)
         if (s->room[k] != NULL && s->room[k]->used == 0) /* the only one of its list that may be empty */
@@ -290,6 +291,7 @@ void slab_trim(struct slab *s)
         chunk_release(c);
     }
     s->idle_count = 0;
+    return (size_t)(before - s->chunks) * SLAB_CHUNK_SIZE;
 }
 
 /* --- any thread ---------------------------------------------------------------------------------------------- */

@@ -69,7 +69,7 @@ void slab_free(struct slab *mine, void *p);
 
 /* Puts back all that other threads have freed. The owner calls it before it sleeps. Never waits. */
 void slab_collect(struct slab *s);
-/* The same, and gives back every chunk of which nothing is out. */
-void slab_trim(struct slab *s);
+/* The same, and gives back every chunk of which nothing is out. Returns their bytes. */
+size_t slab_trim(struct slab *s);
 
 #endif

@@ -169,6 +169,20 @@ static inline bool is_asleep(uint32_t tid)
     return state != NULL && state[2] == 'S';
 }
 
+#define LOOKS_ASLEEP 5u /* 1 ms apart: more than a submitter's patience (sched/room.h), in which it sleeps as well */
+
+/* Waits until the thread sleeps and goes on doing so. False: it does not within LONG_TIME_MS. */
+static inline bool falls_asleep(uint32_t tid)
+{
+    uint64_t end = in_ms(LONG_TIME_MS);
+    for (unsigned looks = 0; looks < LOOKS_ASLEEP; sleep_ms(1)) {
+        if (weir_now() > end)
+            return false;
+        looks = is_asleep(tid) ? looks + 1 : 0;
+    }
+    return true;
+}
+
 /* Whether the process has a thread of that name. */
 static inline bool has_thread(const char *name)
 {

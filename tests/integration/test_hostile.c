@@ -29,6 +29,16 @@ static weir_task *wait_for_gate(weir_worker *w, weir_task *self)
     return NULL;
 }
 
+#define HOLD_MS 800u
+
+static weir_task *hold_for_a_while(weir_worker *w, weir_task *self)
+{
+    (void)w, (void)self;
+    add(&entered, 1);
+    sleep_ms(HOLD_MS);
+    return NULL;
+}
+
 static weir_runtime *start_small(void)
 {
     weir_config c = config_of(1);
@@ -202,6 +212,47 @@ Test(hostile, guards_that_come_and_go_under_load_lose_nothing)
     cr_assert_eq(get(&ran), accepted);
 }
 
+#define SLOW_MS (HOLD_MS / 2)
+#define BATCH 10u
+
+/* Of the batch, what is in the queue while the worker is held waits too long, and all that still waits for room does not. */
+static bool breaker_opens(bool batch)
+{
+    static weir_task holder, tasks[BATCH];
+    weir_task *list[BATCH];
+    weir_config c = config_of(1);
+    weir_admission a;
+    cr_assert_eq(weir_admission_init(&a), 0);
+    a.guards = WEIR_GUARD_BREAKER;
+    a.feeds = WEIR_FEED_QUEUE_TIME;
+    a.slow_ns = SLOW_MS * NS_PER_MS;
+    a.breaker.min_calls = BATCH;
+    a.breaker.window_ns = 3600 * 1000 * NS_PER_MS;
+    c.queue_capacity = CAPACITY;
+    c.admission = &a;
+    weir_runtime *rt = start_config(&c);
+    for (unsigned i = 0; i < BATCH; i++) {
+        weir_task_init(&tasks[i], count_one);
+        list[i] = &tasks[i];
+    }
+    weir_task_init(&holder, hold_for_a_while);
+    cr_assert_eq(weir_submit(rt, &holder, WEIR_BLOCK, 0), 0);
+    cr_assert(reaches(&entered, 1));
+    if (batch)
+        cr_assert_eq(weir_submit_batch(rt, list, BATCH, WEIR_BLOCK, 0, NULL), 0);
+    for (unsigned i = 0; !batch && i < BATCH; i++)
+        cr_assert_eq(weir_submit(rt, list[i], WEIR_BLOCK, 0), 0);
+    return stop_and_read(rt, WEIR_DRAIN).guards.breaker_opened != 0;
+}
+
+Test(hostile, time_that_a_submit_waits_for_room_is_no_queue_time)
+{
+    for (int batch = 0; batch < 2; batch++) {
+        set(&entered, 0);
+        cr_assert_not(breaker_opens(batch != 0), "batch: %d", batch);
+    }
+}
+
 /* --- what a task forgets ---------------------------------------------------------------------------------------- */
 
 static weir_atomic_u32 misplaced;
@@ -273,6 +324,26 @@ Test(hostile, configuration_is_not_needed_any_more_once_the_runtime_has_started)
     set(&gate, 1);
     stop(rt);
     cr_assert_eq(get(&misplaced), 0);
+}
+
+/* --- what a burst leaves ------------------------------------------------------------------------------------------ */
+
+#define BURST 20000u
+#define PAYLOAD 200u
+
+/* Records that workers have freed wait for the thread that made them. */
+Test(hostile, memory_of_a_burst_of_records_is_given_back_when_it_is_asked_for)
+{
+    static weir_task *burst[BURST];
+    weir_runtime *rt = start(2);
+    for (unsigned i = 0; i < BURST; i++)
+        cr_assert_eq(weir_task_new(NULL, count_one, PAYLOAD, &burst[i]), 0);
+    cr_assert_lt(weir_memory_trim(), BURST * PAYLOAD / 2, "it is in use");
+    cr_assert_eq(weir_submit_batch(rt, burst, BURST, WEIR_BLOCK, 0, NULL), 0);
+    stop(rt);
+    cr_assert_eq(get(&ran), BURST);
+    cr_assert_gt(weir_memory_trim(), BURST * PAYLOAD);
+    cr_assert_eq(weir_memory_trim(), 0);
 }
 
 /* --- runtimes inside of each other ------------------------------------------------------------------------------ */

@@ -311,11 +311,8 @@ Test(lanes, blocked_submitters_go_on_in_the_order_in_which_they_came)
         list[i + 1].task.run = note_and_wait;
         s[i] = (struct submitter){.rt = rt, .number = i + 1};
         cr_assert_eq(pthread_create(&s[i].thread, NULL, submit_one, &s[i]), 0);
-        uint64_t end = in_ms(LONG_TIME_MS);
-        while (get(&s[i].tid) == 0 || !is_asleep(get(&s[i].tid)))
-            cr_assert_lt(weir_now(), end);
-        sleep_ms(5);
-        cr_assert(is_asleep(get(&s[i].tid)));
+        cr_assert(reaches(&s[i].tid, 1));
+        cr_assert(falls_asleep(get(&s[i].tid)));
     }
     set(&gate, 1);
     for (uint32_t i = 0; i < SUBMITTERS; i++)

@@ -585,7 +585,6 @@ Test(submit, more_threads_than_have_records_submit_and_leave_them_to_others)
 }
 
 #define QUEUED_THREADS 8u
-#define LOOKS_ASLEEP 5u /* 1 ms apart: more than a submitter's patience (sched/room.h), in which it sleeps as well */
 
 static struct queued {
     weir_runtime *rt;
@@ -612,15 +611,6 @@ static void *submit_one(void *arg)
     return NULL;
 }
 
-/* Until the submitter that was started last sleeps for good. */
-static void await_sleep(void)
-{
-    while (get(&queued_tid) == 0)
-        sleep_ms(1);
-    for (unsigned asleep = 0; asleep < LOOKS_ASLEEP; sleep_ms(1))
-        asleep = is_asleep(get(&queued_tid)) ? asleep + 1 : 0;
-}
-
 Test(submit, blocked_submitters_get_room_in_the_order_in_which_they_came)
 {
     weir_runtime *rt = start_full(1, 0, &holder, fillers);
@@ -628,7 +618,8 @@ Test(submit, blocked_submitters_get_room_in_the_order_in_which_they_came)
         queued[i].rt = rt;
         set(&queued_tid, 0);
         cr_assert_eq(pthread_create(&queued[i].thread, NULL, submit_one, &queued[i]), 0);
-        await_sleep();
+        cr_assert(reaches(&queued_tid, 1));
+        cr_assert(falls_asleep(get(&queued_tid)));
     }
     set(&gate, 1);
     for (uint32_t i = 0; i < QUEUED_THREADS; i++)
