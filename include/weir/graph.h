@@ -179,8 +179,9 @@ typedef struct weir_run_how {
  */
 WEIR_API int weir_run_start(weir_runtime *rt, weir_run *r, const weir_run_how *how) WEIR_MUST_USE;
 /*
- * Waits for the end of a run that was started, and returns its result: 0; a node's error; -ECANCELED; -ETIMEDOUT (the
- * run's deadline). deadline: of this wait, absolute ns; -EAGAIN when it passes first. -EDEADLK: called on a worker.
+ * Waits for the end of a run that was started, and returns its result: 0; a node's error, which is -EBUSY where a node
+ * with children, a graph, permits or a pin was chosen again before it had ended; -ECANCELED; -ETIMEDOUT (the run's
+ * deadline). deadline: of this wait, absolute ns; -EAGAIN when it passes first. -EDEADLK: called on a worker.
  */
 WEIR_API int weir_run_wait(weir_run *r, uint64_t deadline);
 /*
