@@ -95,7 +95,8 @@ WEIR_API int weir_graph_destroy(weir_graph *g);
  */
 WEIR_API int weir_graph_add(weir_graph *g, weir_node_fn *fn, void *arg, weir_node *out);
 /* Adds a node of any kind. As above; also -EINVAL for a spec that contradicts itself, or a subgraph that is not
- * frozen; -EDEADLK for a subgraph that shall hold permits while nodes of its own ask for some. */
+ * frozen; -EDEADLK for a subgraph that shall hold permits of a set while nodes within it ask for permits of the same, or
+ * of one that was made before it: sets are held in the order of their making, so that nobody waits in a circle. */
 WEIR_API int weir_graph_add_spec(weir_graph *g, const weir_node_spec *spec, weir_node *out);
 /*
  * `before` ends before `after` begins; or, after a condition: may be chosen. -EINVAL (a node of another graph), -ELOOP
@@ -178,8 +179,9 @@ typedef struct weir_run_how {
  */
 WEIR_API int weir_run_start(weir_runtime *rt, weir_run *r, const weir_run_how *how) WEIR_MUST_USE;
 /*
- * Waits for the end of a run that was started, and returns its result: 0; a node's error; -ECANCELED; -ETIMEDOUT (the
- * run's deadline). deadline: of this wait, absolute ns; -EAGAIN when it passes first. -EDEADLK: called on a worker.
+ * Waits for the end of a run that was started, and returns its result: 0; a node's error, which is -EBUSY where a node
+ * with children, a graph, permits or a pin was chosen again before it had ended; -ECANCELED; -ETIMEDOUT (the run's
+ * deadline). deadline: of this wait, absolute ns; -EAGAIN when it passes first. -EDEADLK: called on a worker.
  */
 WEIR_API int weir_run_wait(weir_run *r, uint64_t deadline);
 /*

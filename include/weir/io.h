@@ -95,7 +95,8 @@ WEIR_INLINE void weir_io_init(weir_io *io, weir_task *then)
  * -ECANCELED: cancelled (weir_io_cancel, weir_io_close, a discarding stop, which then drops the task, too).
  *
  * Operations that are started in one task are entered together, when the worker has run out of tasks or after some more
- * tasks; weir_io_flush does it at once. Descriptors may be blocking or not. Transfers may be short, as those of the
+ * tasks; weir_io_flush does it at once. Several on one descriptor are done in no promised order: who writes a stream starts
+ * the next when the last is over. Descriptors may be blocking or not. Transfers may be short, as those of the
  * system are. No signal comes of a broken pipe (on workers, which block SIGPIPE): the result is -EPIPE.
  *
  * Close a descriptor with weir_io_close, or cancel what awaits it first: close(2) alone is not told to those who wait.

@@ -102,7 +102,7 @@ struct weir_graph {
     bool frozen;
     bool ranked;              /* some node has a priority */
     bool weak;                /* some node is a condition: counters may be left short, so each time begins with a sweep */
-    bool asks;                /* some node, of graphs within it, too, asks for semaphores */
+    uint64_t asks;            /* lowest rank of the sets of semaphores that nodes, of graphs within it too, ask for; 0 */
     uint32_t depth;           /* graphs within graphs, itself included */
     weir_atomic_u32 users;    /* runs, and graphs that contain this one */
 };

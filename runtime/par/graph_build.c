@@ -198,6 +198,13 @@ static uint32_t add_slot(weir_graph *g, const weir_node_spec *s, uint32_t node)
     return (uint32_t)g->slots.count++;
 }
 
+/* rank: of a set that is asked for; 0: none. */
+static void note_asks(weir_graph *g, uint64_t rank)
+{
+    if (rank != 0 && (g->asks == 0 || rank < g->asks))
+        g->asks = rank;
+}
+
 int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
 {
     if (g == NULL || s == NULL || !spec_is_sound(g, s))
@@ -205,8 +212,9 @@ int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
     if (g->frozen)
         return -EPERM;
     size_t length = s->name != NULL ? strlen(s->name) : 0;
-    if (s->kind == WEIR_NODE_GRAPH && s->semaphores != NULL && s->graph->asks)
-        return -EDEADLK; /* its inner nodes would wait while it holds permits */
+    if (s->kind == WEIR_NODE_GRAPH && s->semaphores != NULL && s->graph->asks != 0 &&
+        s->graph->asks <= s->semaphores->rank)
+        return -EDEADLK; /* its inner nodes wait while it holds permits: only for sets of higher ranks, so in no circle */
     if (s->kind == WEIR_NODE_GRAPH && s->graph->depth >= GRAPH_DEPTH_MAX)
         return -ENOSPC;
     if (g->names.count + length + 2 > UINT32_MAX || (needs_slot(s) && g->slots.count >= WEIR_GRAPH_SLOTS_MAX))
@@ -234,7 +242,8 @@ int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
         n->name = add_name(g, s->name, length);
     g->ranked = g->ranked || s->priority != 0;
     g->weak = g->weak || node_is_weak(n);
-    g->asks = g->asks || s->semaphores != NULL || (s->kind == WEIR_NODE_GRAPH && s->graph->asks);
+    note_asks(g, s->semaphores != NULL ? s->semaphores->rank : 0);
+    note_asks(g, s->kind == WEIR_NODE_GRAPH ? s->graph->asks : 0);
     if (s->kind == WEIR_NODE_GRAPH && s->graph->depth >= g->depth)
         g->depth = s->graph->depth + 1;
     return 0;

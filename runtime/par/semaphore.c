@@ -139,6 +139,8 @@ struct permit *semaphore_return(weir_semaphores *set, struct permit *p)
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */
 
+static weir_atomic_u64 last_rank;
+
 static size_t bytes_of(uint32_t n)
 {
     return sizeof(weir_semaphores) + n * sizeof(struct semaphore);
@@ -156,6 +158,7 @@ int weir_semaphores_create(weir_runtime *rt, const uint32_t *permits, uint32_t n
         return -ENOMEM;
     set->n = n;
     set->rt = rt;
+    set->rank = atom_add(&last_rank, UINT64_C(1), memory_order_relaxed) + 1; /* relaxed: different numbers, rising */
     for (uint32_t i = 0; i < n; i++)
         set->s[i].free = permits[i];
     *out = set;

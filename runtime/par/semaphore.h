@@ -39,6 +39,7 @@ struct weir_semaphores {
     weir_atomic_u32 users; /* graphs that name the set */
     uint32_t n;
     weir_runtime *rt;      /* whose workers may run what comes out */
+    uint64_t rank;         /* sets made later have higher ones; from 1 on */
     struct semaphore s[];  /* of who serves */
 };
 

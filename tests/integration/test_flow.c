@@ -308,6 +308,72 @@ static void runs_tasks_that_use_their_flow(weir_worker *w, void *arg)
     OK(weir_flow_destroy(own_flow));
 }
 
+/* Addresses that come and go: the table drops them, moves them to other places and grows; who wrote last and who reads
+ * stays known. */
+#define PLACES 20000u
+#define WINDOW 3000u /* addresses in use at a time: more than the table holds at first */
+
+static struct {
+    uint32_t written[PLACES]; /* how often; plain: ordered by the flow */
+    weir_atomic_u32 wrong, ran;
+} places;
+
+/* arg: place * 4 + what it must find, modulo 4. Writes there, reads before it. */
+static int visits_places(weir_worker *w, void *arg)
+{
+    uint32_t at = (uint32_t)((uintptr_t)arg / 4), before = at == 0 ? PLACES - 1 : at - 1;
+    (void)w;
+    if (places.written[at] % 4 != (uintptr_t)arg % 4)
+        add(&places.wrong, 1);
+    places.written[at]++;
+    if (places.written[before] == UINT32_MAX)
+        add(&places.wrong, 1);
+    add(&places.ran, 1);
+    return 0;
+}
+
+static void visits_in_a_flow(weir_flow *f, uint32_t seed)
+{
+    static uint32_t shadow[PLACES];
+    uint32_t tasks = 0;
+    memset(&places, 0, sizeof places);
+    memset(shadow, 0, sizeof shadow);
+    for (uint32_t from = 0; from < PLACES; from += WINDOW / 3)
+        for (uint32_t i = 0; i < WINDOW; i++, tasks++) {
+            uint32_t at = (from + (uint32_t)rand_r(&seed) % WINDOW) % PLACES, before = at == 0 ? PLACES - 1 : at - 1;
+            weir_dep deps[] = {{&places.written[at], WEIR_INOUT}, {&places.written[before], WEIR_IN}};
+            void *arg = (void *)(uintptr_t)(at * 4 + shadow[at]++ % 4);
+            OK(weir_flow_add(f, visits_places, arg, deps, 2, WEIR_FOREVER));
+        }
+    OK(weir_flow_wait(f));
+    cr_assert_eq(get(&places.ran), tasks);
+    cr_assert_eq(get(&places.wrong), 0);
+    for (uint32_t i = 0; i < PLACES; i++)
+        cr_assert_eq(places.written[i], shadow[i]);
+}
+
+static void visits_on_a_worker(weir_worker *w, void *f)
+{
+    OK(weir_flow_create(weir_worker_runtime(w), 5000, (weir_flow **)f));
+    visits_in_a_flow(*(weir_flow **)f, 1);
+    visits_in_a_flow(*(weir_flow **)f, 2);
+    OK(weir_flow_destroy(*(weir_flow **)f));
+}
+
+Test(flow, addresses_that_come_and_go_keep_their_order)
+{
+    static const uint32_t live[] = {16, 700, 20000};
+    weir_flow *on_worker;
+    for (unsigned i = 0; i < 3; i++) {
+        struct flow_rig r = start_flow(1 + i, live[i]);
+        visits_in_a_flow(r.f, i);
+        end_flow(r);
+    }
+    weir_runtime *rt = start(2);
+    call(rt, visits_on_a_worker, &on_worker);
+    stop(rt);
+}
+
 /* It would wait for itself. */
 Test(flow, a_task_that_waits_for_its_own_flow_is_refused)
 {

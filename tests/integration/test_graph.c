@@ -368,6 +368,57 @@ Test(graph, children_of_a_node_end_before_its_successors)
     stop(rt);
 }
 
+/* Two conditions choose the same node; the second while the node's child, which the error ends, is there. */
+static struct {
+    weir_run *run;
+    weir_task child;
+    weir_atomic_u32 spawned;
+} twice;
+
+static weir_task *lasts_until_the_run_is_stopped(weir_worker *w, weir_task *t)
+{
+    uint64_t end = in_ms(LONG_TIME_MS);
+    (void)w, (void)t;
+    while (!weir_run_stopped(twice.run) && weir_now() < end)
+        usleep(100);
+    return NULL;
+}
+
+static int spawns_one(weir_worker *w, void *arg, weir_scope *children)
+{
+    (void)arg;
+    weir_task_init(&twice.child, lasts_until_the_run_is_stopped);
+    weir_scope_spawn(w, children, &twice.child);
+    add(&twice.spawned, 1);
+    return 0;
+}
+
+static int chooses_once_it_is_there(weir_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    return reaches(&twice.spawned, 1) ? 0 : -ETIME;
+}
+
+Test(graph, a_node_that_is_chosen_again_before_it_has_ended_is_an_error)
+{
+    weir_runtime *rt = start(2);
+    weir_graph *g = graph();
+    weir_run_report report;
+    weir_node_spec s = {.size = sizeof s, .kind = WEIR_NODE_SPAWN, .spawn = spawns_one, .name = "chosen"};
+    weir_node n, first = named(g, "first", WEIR_NODE_CONDITION, chooses, &(weir_atomic_u32){0}),
+                 second = named(g, "second", WEIR_NODE_CONDITION, chooses_once_it_is_there, NULL);
+    OK(weir_graph_add_spec(g, &s, &n));
+    OK(weir_graph_precede(g, first, n));
+    OK(weir_graph_precede(g, second, n));
+    twice.run = frozen_run(g, 0);
+    cr_assert_eq(weir_run_once(rt, twice.run), -EBUSY);
+    OK(weir_run_read(twice.run, &report));
+    cr_assert_str_eq(report.name, "chosen");
+    cr_assert_eq(get(&twice.spawned), 1);
+    drop(g, twice.run);
+    stop(rt);
+}
+
 static weir_scope *failing;
 
 static weir_task *fail_and_count(weir_worker *w, weir_task *t)

@@ -93,43 +93,62 @@ Test(graph_limit, a_run_that_is_cancelled_gives_its_permits_back)
     stop(rt);
 }
 
-/* Who waits would hold something: two of them, crosswise, for ever. */
-Test(graph_limit, graphs_that_hold_permits_while_their_nodes_ask_are_refused)
+/* Runs of it wait within while they hold: of sets that were made in the wrong order, crosswise and for ever. */
+Test(graph_limit, graphs_hold_permits_while_their_nodes_ask_in_the_order_of_sets_only)
 {
-    weir_runtime *rt = start(1);
+    enum { RUNS = 3, TIMES = 50 };
+    weir_runtime *rt = start(2);
     uint32_t one = 1;
     weir_atomic_u32 ran = {0};
-    weir_semaphores *outer_set, *inner_set;
-    OK(weir_semaphores_create(rt, &one, 1, &outer_set));
-    OK(weir_semaphores_create(rt, &one, 1, &inner_set));
+    weir_semaphores *older, *set, *newer;
+    OK(weir_semaphores_create(rt, &one, 1, &older));
+    OK(weir_semaphores_create(rt, &one, 1, &set));
+    OK(weir_semaphores_create(rt, &one, 1, &newer));
     weir_graph *asks = graph(), *between = graph(), *plain = graph(), *g = graph();
-    weir_node_spec node_that_asks = {.size = sizeof(weir_node_spec), .fn = count, .arg = &ran, .semaphores = inner_set,
+    weir_node_spec node_that_asks = {.size = sizeof(weir_node_spec), .fn = count, .arg = &ran, .semaphores = newer,
                                      .permits = 1};
     weir_node_spec s = {.size = sizeof s, .kind = WEIR_NODE_GRAPH, .graph = asks};
+    OK(weir_graph_add_spec(asks, &node_that_asks, NULL));
+    node_that_asks.semaphores = set;
     OK(weir_graph_add_spec(asks, &node_that_asks, NULL));
     OK(weir_graph_freeze(asks, NULL));
     OK(weir_graph_add_spec(between, &s, NULL));
     OK(weir_graph_freeze(between, NULL));
     node(plain, count, &ran);
     OK(weir_graph_freeze(plain, NULL));
-    OK(weir_graph_add_spec(g, &s, NULL));
-    s.semaphores = outer_set;
-    s.permits = 1;
-    cr_assert_eq(weir_graph_add_spec(g, &s, NULL), -EDEADLK);
-    s.graph = between;
-    cr_assert_eq(weir_graph_add_spec(g, &s, NULL), -EDEADLK);
+    for (int depth = 1; depth <= 2; depth++) {
+        s.graph = depth == 1 ? asks : between;
+        s.permits = 1;
+        s.semaphores = newer;
+        cr_assert_eq(weir_graph_add_spec(g, &s, NULL), -EDEADLK, "made after one that is asked for");
+        s.semaphores = set;
+        cr_assert_eq(weir_graph_add_spec(g, &s, NULL), -EDEADLK, "the same");
+        s.semaphores = older;
+        OK(weir_graph_add_spec(g, &s, NULL));
+    }
     s.graph = plain;
+    s.semaphores = newer;
     OK(weir_graph_add_spec(g, &s, NULL));
-    cr_assert_eq(weir_graph_node_count(g), 2);
-    weir_run *r = frozen_run(g, 0);
-    OK(weir_run_once(rt, r));
-    cr_assert_eq(get(&ran), 2);
-    drop(g, r);
+    cr_assert_eq(weir_graph_node_count(g), 3);
+    weir_run *r[RUNS] = {frozen_run(g, 0)};
+    weir_run_how how = WEIR_RUN_HOW;
+    how.times = TIMES;
+    for (int i = 1; i < RUNS; i++)
+        OK(weir_run_create(g, 0, &r[i]));
+    for (int i = 0; i < RUNS; i++)
+        OK(weir_run_start(rt, r[i], &how));
+    for (int i = 0; i < RUNS; i++)
+        OK(weir_run_wait(r[i], WEIR_FOREVER));
+    cr_assert_eq(get(&ran), RUNS * TIMES * (2 + 2 + 1));
+    for (int i = 1; i < RUNS; i++)
+        OK(weir_run_destroy(r[i]));
+    drop(g, r[0]);
     drop(between, NULL);
     drop(asks, NULL);
     drop(plain, NULL);
-    OK(weir_semaphores_destroy(outer_set));
-    OK(weir_semaphores_destroy(inner_set));
+    OK(weir_semaphores_destroy(older));
+    OK(weir_semaphores_destroy(set));
+    OK(weir_semaphores_destroy(newer));
     stop(rt);
 }
 

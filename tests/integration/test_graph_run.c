@@ -253,6 +253,63 @@ Test(graph_run, the_end_of_a_run_is_told_by_eventfd_and_continuation)
     stop(rt);
 }
 
+struct started {
+    weir_runtime *on;
+    weir_run *run;
+    struct told told;
+};
+
+/* On a worker that goes on and waits for nothing. */
+static void starts_a_run(weir_worker *w, void *arg)
+{
+    struct started *s = arg;
+    weir_run_how how = WEIR_RUN_HOW;
+    (void)w;
+    weir_task_init(&s->told.task, tell);
+    how.then = &s->told.task;
+    how.times = 2;
+    OK(weir_run_start(s->on, s->run, &how));
+}
+
+Test(graph_run, a_run_is_started_by_a_worker_of_its_runtime_or_of_another)
+{
+    weir_runtime *rt = start(1), *other = start(1);
+    weir_atomic_u32 ran = {0};
+    weir_graph *g = slow_chain(&ran, 3);
+    struct started s = {.on = rt, .run = frozen_run(g, 0)};
+    for (uint32_t i = 1; i <= 4; i++) {
+        call(i % 2 ? rt : other, starts_a_run, &s);
+        OK(weir_run_wait(s.run, WEIR_FOREVER));
+        cr_assert(reaches(&s.told.ran, i));
+        cr_assert_eq(get(&ran), i * 6);
+    }
+    drop(g, s.run);
+    stop(rt);
+    stop(other);
+}
+
+static void waits_for_a_run_with_a_continuation(weir_worker *w, void *arg)
+{
+    struct started *s = arg;
+    weir_run_how how = WEIR_RUN_HOW;
+    weir_task_init(&s->told.task, tell);
+    how.then = &s->told.task;
+    OK(weir_run_to_end(weir_worker_runtime(w), s->run, &how));
+}
+
+Test(graph_run, the_end_of_a_run_that_a_worker_waits_for_is_told_too)
+{
+    weir_runtime *rt = start(1);
+    weir_atomic_u32 ran = {0};
+    weir_graph *g = slow_chain(&ran, 2);
+    struct started s = {.on = rt, .run = frozen_run(g, 0)};
+    call(rt, waits_for_a_run_with_a_continuation, &s);
+    cr_assert(reaches(&s.told.ran, 1));
+    cr_assert_eq(get(&ran), 2);
+    drop(g, s.run);
+    stop(rt);
+}
+
 Test(graph_run, runs_overlap_on_one_runtime_and_on_several)
 {
     enum { RUNS = 8 };
