@@ -5,6 +5,7 @@
  * Arguments keep their order for ever: tools depend on it.
  *   task_begin(worker, task, run)   task_end(worker, task)     steal(thief, victim, task)
  *   park(worker)                    unpark(worker)             inject(worker, oldest task, n)
+ *   node_begin(worker, number of the node in its graph, function)
  * In steal() the victim is the thief itself where the task was given to it directly (sched/handoff.h).
  *
  * Threads: any.

@@ -69,15 +69,10 @@ struct finish scope_member_paid(weir_scope *s)
 bool scope_close(weir_scope *s)
 {
     if (s->closed)
-        return scope_is_done(s);
+        return state_owed(&s->done) == 0; /* whether all members have finished */
     s->closed = true;
     uint32_t credit = (uint32_t)((int64_t)SCOPE_CREDIT - s->local);
     return state_was_last(state_pay(&s->done, credit), credit);
-}
-
-bool scope_is_done(const weir_scope *s)
-{
-    return state_owed(&s->done) == 0;
 }
 
 weir_task *weir_scope_then(weir_scope *s, weir_task *cont)

@@ -51,8 +51,6 @@ static inline MUST_USE struct finish scope_member_done(weir_scope *s, const weir
 
 /* Closes the owner's account. True: nothing is left to wait for. */
 bool scope_close(weir_scope *s) MUST_USE;
-/* Whether all members have finished (after scope_close). */
-bool scope_is_done(const weir_scope *s);
 /* The scope's verdict for its waiter: the first error, -ECANCELED or 0. */
 int scope_result(const weir_scope *s);
 

@@ -80,6 +80,18 @@ static inline void call(weir_runtime *rt, void (*fn)(weir_worker *, void *), voi
     cr_assert_eq(r, 0, "weir_call: %s", weir_strerror(r));
 }
 
+static inline void submit_ready(weir_runtime *rt, weir_task *t)
+{
+    int r = weir_submit(rt, t, WEIR_BLOCK, 0);
+    cr_assert_eq(r, 0, "weir_submit: %s", weir_strerror(r));
+}
+
+static inline void submit_ok(weir_runtime *rt, weir_task *t, weir_task_fn *fn)
+{
+    weir_task_init(t, fn);
+    submit_ready(rt, t);
+}
+
 /* --- counters and flags that tasks set ------------------------------------------------------------------------ */
 
 static inline uint32_t get(weir_atomic_u32 *p)

@@ -36,12 +36,6 @@ static weir_stats stats_of(weir_runtime *rt)
         s; \
     })
 
-static void submit_ok(weir_runtime *rt, weir_task *t, weir_task_fn *fn)
-{
-    weir_task_init(t, fn);
-    cr_assert_eq(weir_submit(rt, t, WEIR_BLOCK, 0), 0);
-}
-
 static weir_task *count_one(weir_worker *w, weir_task *self)
 {
     (void)w, (void)self;

@@ -34,12 +34,6 @@ static void count_call(weir_worker *w, void *arg)
     add(&ran, 1);
 }
 
-static void submit_ok(weir_runtime *rt, weir_task *t, weir_task_fn *fn)
-{
-    weir_task_init(t, fn);
-    cr_assert_eq(weir_submit(rt, t, WEIR_BLOCK, 0), 0);
-}
-
 /* --- start and stop ------------------------------------------------------------------------------------------- */
 
 static weir_task *allocate_pooled(weir_worker *w, weir_task *self)

@@ -26,12 +26,6 @@ static weir_task *wait_for_gate(weir_worker *w, weir_task *self)
     return NULL;
 }
 
-static void submit_ok(weir_runtime *rt, weir_task *t, weir_task_fn *fn)
-{
-    weir_task_init(t, fn);
-    cr_assert_eq(weir_submit(rt, t, WEIR_BLOCK, 0), 0);
-}
-
 /* One worker, held at the gate, and a full injector of that capacity. */
 static weir_runtime *start_full(uint32_t capacity, uint32_t guests, weir_task *holder, weir_task *fillers)
 {
