@@ -51,13 +51,13 @@ static inline long below_weir(weir_worker *w, const struct nqueens_board *b, int
     long sum = 0;
     for (int c = column; c < n; c++) {
         struct nqueens_board next;
-        if (!nqueens_place(b, row, c, &next))
-            continue;
-        rest.column = c + 1;
-        weir_fork(w, &rest.task);
-        sum += below_weir(w, &next, n, row + 1, 0);
-        if (weir_unfork(w, &rest.task) != WEIR_UNFORK_MINE)
-            return sum + rest.sum;
+        if (nqueens_place(b, row, c, &next)) {
+            rest.column = c + 1;
+            weir_fork(w, &rest.task);
+            sum += below_weir(w, &next, n, row + 1, 0);
+            if (weir_unfork(w, &rest.task) != WEIR_UNFORK_MINE)
+                return sum + rest.sum;
+        }
     }
     return sum;
 }

@@ -60,7 +60,7 @@ typedef struct weir_atomic_ptr { void *v; } weir_atomic_ptr;
  * Whether `value` is at or above the word, read relaxed. On its own gcc loads an atomic word into a register before it
  * compares: an instruction more in each fork and each join (docs/decisions/0020).
  */
-#if defined(__x86_64__) && defined(__LP64__) && defined(__GNUC__) && !defined(__clang__) && \
+#if defined(__x86_64__) && defined(__LP64__) && defined(__GCC_ASM_FLAG_OUTPUTS__) && !defined(__clang__) && \
     !defined(WEIR_ATOMIC_SEAM) && !defined(__SANITIZE_THREAD__)
 #define WEIR_ATOMIC_REACHED(p, value) __extension__({ \
         bool reached_; \

@@ -70,6 +70,7 @@ def main():
         for cc in compilers:
             wrong += check(cc, sys.argv[1], folder)
             wrong += check(cc, sys.argv[1], folder, ["-DWEIR_FORK_REGISTER"])
+            wrong += check(cc, sys.argv[1], folder, ["-masm=intel"]) # base.h: both dialects of its comparison
     print("\n".join(wrong) if wrong else "no locked instruction and no fence")
     return 1 if wrong else 0
 
