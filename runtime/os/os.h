@@ -63,6 +63,8 @@ void *os_resize(void *p, size_t size, size_t now, size_t align) __attribute__((w
 
 /* What the memory holds is not needed any more: it may change, until it is written. The system may take the pages. */
 void os_forget(void *p, size_t size);
+/* The same, and large memory gives its pages back at once: it gets others, huge ones where they fit. */
+void os_drop(void *p, size_t size);
 
 struct os_thread {
     pthread_t id;

@@ -331,6 +331,12 @@ void os_forget(void *p, size_t size)
         madvise(p, size, MADV_FREE); /* advice: pages that the system does not take are there without a fault */
 }
 
+void os_drop(void *p, size_t size)
+{
+    if (size >= MAP_MIN)
+        madvise(p, round_up(size, page_size()), MADV_DONTNEED);
+}
+
 /* --- threads --- */
 
 /* All but those that a fault in the thread itself raises: blocked, they kill without asking the program's handler. */
