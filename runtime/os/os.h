@@ -63,6 +63,8 @@ void *os_resize(void *p, size_t size, size_t now, size_t align) __attribute__((w
 
 /* What the memory holds is not needed any more: it may change, until it is written. The system may take the pages. */
 void os_forget(void *p, size_t size);
+/* The same, and large memory gives its pages back at once: it gets others, huge ones where they fit. */
+void os_drop(void *p, size_t size);
 
 struct os_thread {
     pthread_t id;
@@ -74,6 +76,11 @@ struct os_thread {
  */
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
+/*
+ * Moves a thread that has not ended to another processor if it waits for the one that the caller is on, unless it is
+ * bound to that. Its affinity is what it was afterwards; who changes it meanwhile may lose that.
+ */
+void os_thread_elsewhere(const struct os_thread *t);
 /*
  * From here on timed sleeps of the calling thread end when they are to end; false: as those of the thread that started it,
  * usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.

@@ -331,6 +331,12 @@ void os_forget(void *p, size_t size)
         madvise(p, size, MADV_FREE); /* advice: pages that the system does not take are there without a fault */
 }
 
+void os_drop(void *p, size_t size)
+{
+    if (size >= MAP_MIN)
+        madvise(p, round_up(size, page_size()), MADV_DONTNEED);
+}
+
 /* --- threads --- */
 
 /* All but those that a fault in the thread itself raises: blocked, they kill without asking the program's handler. */
@@ -403,6 +409,20 @@ int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu
 void os_thread_join(struct os_thread *t)
 {
     pthread_join(t->id, NULL);
+}
+
+/* With more than CPU_SETSIZE processors nothing happens. */
+void os_thread_elsewhere(const struct os_thread *t)
+{
+    cpu_set_t all, others;
+    int cpu = sched_getcpu();
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE || pthread_getaffinity_np(t->id, sizeof all, &all) != 0)
+        return;
+    others = all;
+    CPU_CLR((size_t)cpu, &others);
+    if (CPU_COUNT(&others) != 0 && pthread_setaffinity_np(t->id, sizeof others, &others) == 0)
+        pthread_setaffinity_np(t->id, sizeof all, &all);
 }
 
 void os_exact_sleeps(bool exact)

@@ -76,6 +76,7 @@ struct vector {
     size_t count; /* items in use */
     size_t room;  /* items that there is room for */
     bool streamed; /* used from one end to the other: its first pages may be small, and move without a copy */
+    bool small_pages; /* they have: not what a block should wait with for the next graph */
 };
 
 /* What the slots of the nodes are made from. */

@@ -26,17 +26,17 @@ static void move(struct vector *v, void *block, size_t room, size_t size)
     if (count != 0)
         memcpy(block, v->data, count * size);
     vector_free(v, size);
-    *v = (struct vector){block, count, room, v->streamed};
+    *v = (struct vector){block, count, room, v->streamed, false};
 }
 
-/* Moves into a block that was another graph's, one that is large enough for the next step, too, if there is one. False:
+/* Moves into a block that was another graph's, one that is large enough for the next steps, too, if there is one. False:
  * there is none. */
 static bool move_to_stock(struct vector *v, size_t room, size_t size)
 {
     size_t bytes;
-    void *block = stock_take(VECTOR_STEP * room * size, &bytes);
-    if (block == NULL)
-        block = stock_take(room * size, &bytes);
+    void *block = NULL;
+    for (size_t ahead = VECTOR_STEP * VECTOR_STEP; block == NULL && ahead != 0; ahead /= VECTOR_STEP)
+        block = stock_take(ahead * room * size, &bytes);
     if (block != NULL)
         move(v, block, bytes / size, size);
     return block != NULL;
@@ -65,6 +65,7 @@ int vector_grow(struct vector *v, size_t n, size_t size)
     void *data = os_resize(v->data, v->room * size, room * size, CACHE_LINE);
     if (data == NULL)
         return -ENOMEM;
+    v->small_pages = v->small_pages || v->room * size == VECTOR_MAPPED;
     v->data = data;
     v->room = room;
     return 0;
@@ -72,8 +73,10 @@ int vector_grow(struct vector *v, size_t n, size_t size)
 
 void vector_free(struct vector *v, size_t size)
 {
+    if (v->small_pages)
+        os_drop(v->data, v->room * size);
     stock_free(v->data, v->room * size);
-    *v = (struct vector){NULL, 0, 0, v->streamed};
+    *v = (struct vector){NULL, 0, 0, v->streamed, false};
 }
 
 /* Room for n more. */
@@ -352,6 +355,8 @@ int weir_graph_destroy(weir_graph *g)
         return -EBUSY;
     size_t n = g->nodes.count;
     release_uses(g);
+    if (g->raw.small_pages)
+        os_drop(g->edges, g->edges_size); /* they are where `raw` was */
     block_free(g->edges, g->edges_size);
     os_free(g->rank, n * sizeof *g->rank);
     os_free(g->index, n * sizeof *g->index);

@@ -132,7 +132,7 @@ int freeze_in_place(struct freeze *f)
         f->edges = NULL;
         return -ENOMEM;
     }
-    f->g->raw = (struct vector){NULL, 0, 0, true};
+    f->g->raw = (struct vector){NULL, 0, 0, true, f->g->raw.small_pages}; /* the block's, which is `edges` now */
     list_sources(f);
     return 0;
 }

@@ -24,7 +24,7 @@
 #define STOCK_MIN ((size_t)1 << STOCK_MIN_SHIFT)
 #define STOCK_SIZES 9u  /* up to 64 MiB */
 #define STOCK_EACH 4u   /* blocks of a size: nodes, edges and counters of a graph, and one more */
-#define STOCK_WASTE 4u  /* sizes: a block is taken in place of one that is this much smaller */
+#define STOCK_WASTE 3u  /* sizes: a block is taken in place of one that is this much smaller; not a huge page for less */
 #define STOCK_BYTES (STOCK_MIN << STOCK_SIZES)
 
 /* A block of at least `least` bytes, aligned to a cache line; *size: how large it is. What it holds is undefined. NULL:

@@ -202,6 +202,11 @@ void os_forget(void *p, size_t size)
         MODEL_WRITE(*(int *)p, 0);
 }
 
+void os_drop(void *p, size_t size)
+{
+    os_forget(p, size);
+}
+
 /* --- payload ---------------------------------------------------------------------------------------------------- */
 
 static struct payload *payload_of(uintptr_t addr)
