@@ -18,8 +18,8 @@
 #define GATHER_TASKS 4u /* a choice: fewer in one take are a trickle */
 #define GATHER_CAPACITY 256u /* a choice: a shorter queue may fill up meanwhile, and then its submitter sleeps */
 #define TRICKLE 32u     /* a choice: takes of a trickle before the worker tries whether waiting brings more */
-#define LONG_TAKE_NS UINT64_C(8000) /* a choice: what RING_CHAIN tasks take at least that are worth a second wake-up when many
-                                       of them wait (submit.c) */
+#define LONG_TAKE_NS UINT64_C(8000) /* a choice: what RING_CHAIN tasks take at least that are worth a second wake-up when
+                                       many of them wait (submit.c) */
 #define TIMERS_TURN 3u /* looks at outside work, of which one begins with due timers: odd, as the others take turns */
 
 /* --- gathering ------------------------------------------------------------------------------------------------ */

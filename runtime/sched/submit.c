@@ -51,9 +51,9 @@ static inline void announce_work(struct runtime *rt, const struct worker *to)
     admission_grew(rt, &rt->admission);
 }
 
-/* A pile of tasks that are not too short is work for more than one. The first worker that is woken would wake the second
- * in its turn (P3), but as long as the submitter is on its own processor the kernel puts the second beside the first. Who is
- * woken from here gets the processor of the submitter, who is soon done (decisions/0022). */
+/* A pile of tasks that are not too short is work for more than one. The first worker that is woken would wake the
+ * second in its turn (P3), but as long as the submitter is on its own processor the kernel puts the second beside the
+ * first. Who is woken from here gets the processor of the submitter, who is soon done (decisions/0022). */
 static void wake_second(struct runtime *rt)
 {
     struct idle *idle = &rt->idle;

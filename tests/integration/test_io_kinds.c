@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_io_kinds.c - what must hold for each kind of operation that may have to wait: it waits, it completes with what the call
- * gives, a cancel ends it, a deadline ends it; and for a descriptor that several wait for.
+ * test_io_kinds.c - what must hold for each kind of operation that may have to wait: it waits, it completes with what
+ * the call gives, a cancel ends it, a deadline ends it; and for a descriptor that several wait for.
  *
  * Threads: as support.h. Operations that never wait for somebody else (files): test_io.c.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_pile.c - what must hold when many tasks come at once: a second sleeper is woken for a pile of long tasks, and only for
- * that; and tasks are long or short as the last full takes have been.
+ * test_pile.c - what must hold when many tasks come at once: a second sleeper is woken for a pile of long tasks, and only
+ * for that; and tasks are long or short as the last full takes have been.
  *
  * A runtime without threads: the test is its submitter and all of its workers, which are announced as asleep.
  */
