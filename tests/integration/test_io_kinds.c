@@ -324,6 +324,29 @@ BOTH(reads_and_writes_of_one_descriptor_wait_side_by_side)
     leave_scene();
 }
 
+BOTH(cancel_by_another_runtimes_worker_is_refused_and_changes_nothing)
+{
+    struct one o = {0};
+    begin(2);
+    weir_runtime *other = rt;
+    begin(2);
+    empty_pipe();
+    run(&o, start_read, scene.fd);
+    let_it_begin();
+    call(other, cancel_it, &o);
+    cr_assert_eq(o.started, -EINVAL);
+    let_it_begin();
+    cr_assert_eq(get(&o.over), 0);
+    send_two();
+    cr_assert(reaches(&o.over, 1));
+    cr_assert_eq(o.result, 2);
+    call(other, cancel_it, &o);
+    cr_assert_eq(o.started, -ENOENT);
+    stop(rt);
+    stop(other);
+    leave_scene();
+}
+
 static int start_close(weir_worker *w, struct one *o)
 {
     return weir_io_close(w, &o->io, o->fd);
