@@ -40,7 +40,7 @@ static const char usage[] =
     "  --quick    small problem sizes\n"
     "  --workload requests: burst50k, burst50k_io, conc50k_io, steady16k, over_io, over_cpu, scale (default: all)\n"
     "             http: small, file, wait, each as it is or as small.64, small.1000, small.10000 (default: all)\n"
-    "  --seconds  http: how long each run lasts (default: 3)\n"
+    "  --seconds  http: how long each run lasts (default: 10)\n"
     "  --launcher requests: a command that starts each implementation, such as 'taskset -c 0-3'\n"
     "  --plot     requests: draws FOLDER/requests-WORKLOAD.svg with gnuplot\n";
 

@@ -166,7 +166,7 @@ WEIR_API int weir_io_close(weir_worker *w, weir_io *io, int fd) WEIR_MUST_USE;
  * Asks for an operation's end, on a worker of the same runtime, which need not be the one that started it. The
  * operation completes as ever, once: with -ECANCELED, or with its own result if that was faster. The caller keeps the
  * record from being freed until this has returned. 0: asked. -EALREADY: it has been cancelled before and is not over
- * yet. -ENOENT: nothing is in flight. -EINVAL: w is not the calling worker, NULL.
+ * yet. -ENOENT: nothing is in flight. -EINVAL: w is not the calling worker, or one of another runtime; NULL.
  */
 WEIR_API int weir_io_cancel(weir_worker *w, weir_io *io);
 

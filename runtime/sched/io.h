@@ -5,9 +5,10 @@
  * The poller (os/poller.h) is made at the first operation. Nobody waits for its lock: who finds it taken leaves a
  * request in `inbox` and a mark in the lock word, and the holder looks again before it lets go.
  *
- *  weir_io.state   4      3         2           1        0
- *              | over | begun | cancelled | queued | flight |
+ *  weir_io.state   31       8 7..5   4      3         2           1        0
+ *              | runtime     | 0  | over | begun | cancelled | queued | flight |
  *
+ * runtime    whose operation it is, by rt->handle: a cancel from another one's worker is refused
  * flight     started and not completed
  * queued     a request for it is gathered, in the inbox, or about to be put there
  * cancelled  weir_io_cancel() has been called
@@ -48,6 +49,7 @@
 #define IO_CANCELLED 4u
 #define IO_BEGUN 8u
 #define IO_OVER 16u
+#define IO_RUNTIME_SHIFT 8
 
 struct poller;
 struct runtime;

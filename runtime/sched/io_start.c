@@ -70,7 +70,7 @@ static void write_at_once(struct worker *w, weir_io *op)
 static void gather(struct worker *w, weir_io *op)
 {
     /* relaxed: handed over by what hands over the record */
-    atom_store(&op->state, IO_FLIGHT | IO_QUEUED, memory_order_relaxed);
+    atom_store(&op->state, w->rt->handle << IO_RUNTIME_SHIFT | IO_FLIGHT | IO_QUEUED, memory_order_relaxed);
     op->request = NULL;
     if (w->io.first == NULL)
         w->io.first = op;
@@ -126,6 +126,8 @@ int io_cancel(struct worker *w, weir_io *op)
     do {
         if ((now & IO_FLIGHT) == 0)
             return -ENOENT;
+        if (UNLIKELY(now >> IO_RUNTIME_SHIFT != w->rt->handle))
+            return -EINVAL;
         if (now & IO_CANCELLED)
             return -EALREADY;
         /* [IO6] acquire: the last use of the record's link; pairs with obey(). relaxed on failure: tried again. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_io_kinds.c - what must hold for each kind of operation that may have to wait: it waits, it completes with what the call
- * gives, a cancel ends it, a deadline ends it; and for a descriptor that several wait for.
+ * test_io_kinds.c - what must hold for each kind of operation that may have to wait: it waits, it completes with what
+ * the call gives, a cancel ends it, a deadline ends it; and for a descriptor that several wait for.
  *
  * Threads: as support.h. Operations that never wait for somebody else (files): test_io.c.
  */
@@ -321,6 +321,42 @@ BOTH(reads_and_writes_of_one_descriptor_wait_side_by_side)
     cr_assert(reaches(&writes.over, 1));
     cr_assert_eq(writes.result, 1);
     stop(rt);
+    leave_scene();
+}
+
+/* A cancel whose answer stands beside the operation: nothing orders it behind the start. */
+struct attempt {
+    struct one *o;
+    int answer;
+};
+
+static void try_to_cancel(weir_worker *w, void *arg)
+{
+    struct attempt *a = arg;
+    a->answer = weir_io_cancel(w, &a->o->io);
+}
+
+BOTH(cancel_by_another_runtimes_worker_is_refused_and_changes_nothing)
+{
+    struct one o = {0};
+    struct attempt a = {&o, 0};
+    begin(2);
+    weir_runtime *other = rt;
+    begin(2);
+    empty_pipe();
+    run(&o, start_read, scene.fd);
+    let_it_begin();
+    call(other, try_to_cancel, &a);
+    cr_assert_eq(a.answer, -EINVAL);
+    let_it_begin();
+    cr_assert_eq(get(&o.over), 0);
+    send_two();
+    cr_assert(reaches(&o.over, 1));
+    cr_assert_eq(o.result, 2);
+    call(other, try_to_cancel, &a);
+    cr_assert_eq(a.answer, -ENOENT);
+    stop(rt);
+    stop(other);
     leave_scene();
 }
 
