@@ -18,8 +18,6 @@
 #define GATHER_TASKS 4u /* a choice: fewer in one take are a trickle */
 #define GATHER_CAPACITY 256u /* a choice: a shorter queue may fill up meanwhile, and then its submitter sleeps */
 #define TRICKLE 32u     /* a choice: takes of a trickle before the worker tries whether waiting brings more */
-#define LONG_TAKE_NS UINT64_C(8000) /* a choice: what RING_CHAIN tasks take at least that are worth a second wake-up when
-                                       many of them wait (submit.c) */
 #define TIMERS_TURN 3u /* looks at outside work, of which one begins with due timers: odd, as the others take turns */
 
 /* --- gathering ------------------------------------------------------------------------------------------------ */
@@ -33,7 +31,9 @@
  */
 static bool gather(struct worker *w)
 {
-    if (LIKELY(w->trickle < TRICKLE) || w->more || w->rt->config.queue_capacity < GATHER_CAPACITY ||
+    bool more = w->more;
+    w->more = false;
+    if (LIKELY(w->trickle < TRICKLE) || more || w->rt->config.queue_capacity < GATHER_CAPACITY ||
         runtime_is_crowded(w->rt))
         return false;
     while (os_ticks_to_ns(os_ticks() - w->last_take) < GATHER_NS)
@@ -41,21 +41,9 @@ static bool gather(struct worker *w)
     return true;
 }
 
-/* How long the tasks of the last take took, which was a full one. */
-static inline void note_length(struct runtime *rt, uint64_t ns)
-{
-    uint32_t is_long = ns >= LONG_TAKE_NS;
-    /* relaxed, both: a hint */
-    if (UNLIKELY(atom_load(&rt->long_tasks, memory_order_relaxed) != is_long))
-        atom_store(&rt->long_tasks, is_long, memory_order_relaxed);
-}
-
 static inline void note_take(struct worker *w, uint64_t now, uint32_t n, bool gathered)
 {
-    uint64_t since = os_ticks_to_ns(now - w->last_take);
-    bool soon = since < SOON_NS;
-    if (w->more)
-        note_length(w->rt, since);
+    bool soon = os_ticks_to_ns(now - w->last_take) < SOON_NS;
     if (n < GATHER_TASKS) {
         if (gathered || !soon)
             w->trickle = 0;
@@ -187,7 +175,6 @@ static weir_task *take_shared(struct worker *w)
             state_clear_queued(batch[k]);
         return keep_rest(w, batch, n);
     }
-    w->more = false;
     return NULL;
 }
 

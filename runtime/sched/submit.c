@@ -11,10 +11,6 @@
 
 #include "sched/worker.h"
 
-#ifndef DEPTH_FOR_TWO
-#define DEPTH_FOR_TWO 128u /* tasks that wait: a choice; 64 us of work at least, as they are long */
-#endif
-
 /* --- waking --------------------------------------------------------------------------------------------------- */
 
 static NOINLINE void wake_for(struct runtime *rt, const struct worker *to)
@@ -49,20 +45,6 @@ static inline void announce_work(struct runtime *rt, const struct worker *to)
 {
     wake_if_asleep(rt, to);
     admission_grew(rt, &rt->admission);
-}
-
-/* A pile of tasks that are not too short is work for more than one. The first worker that is woken would wake the
- * second in its turn (P3), but as long as the submitter is on its own processor the kernel puts the second beside the
- * first. Who is woken from here gets the processor of the submitter, who is soon done (decisions/0022). */
-static void wake_second(struct runtime *rt)
-{
-    struct idle *idle = &rt->idle;
-    /* relaxed, all: hints. Whoever is not woken here is woken by the first. */
-    if (atom_load(&rt->long_tasks, memory_order_relaxed) == 0 || !idle_has_sleepers(idle) || idle_searching(idle) > 1 ||
-        rt->one_by_one || intake_shared_depth(rt) < DEPTH_FOR_TWO)
-        return;
-    /* relaxed: a statistic */
-    atom_add(&rt->outside_wakes, (uint64_t)idle_wake_one(idle), memory_order_relaxed);
 }
 
 /* --- one attempt ---------------------------------------------------------------------------------------------- */
@@ -256,10 +238,8 @@ int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, 
         s.stamp = stamp_for(rt); /* the last time round may have waited for room */
         size_t took = injector_push_batch(q, lane, tasks + done, n - done, s.stamp, &why);
         done += took;
-        if (took > 0) {
+        if (took > 0)
             announce_work(rt, NULL);
-            wake_second(rt);
-        }
         if (why == RING_CLOSED)
             r = -ESHUTDOWN;
         else if (why == RING_FULL && (r = submit_marked(rt, tasks[done], &s)) == 0) /* one goes the slow way */

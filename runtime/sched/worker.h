@@ -126,7 +126,6 @@ struct runtime {
     struct io io;
     struct rest rest;        /* who is told when all workers sleep */
     struct timers timers;
-    weir_atomic_u32 long_tasks; /* 1: tasks from outside have lately been worth a second wake-up: a hint (intake.c) */
     weir_atomic_u64 rejected;
     weir_atomic_u64 unqueued; /* submits that found no room, and that a guest ran or the submitting worker kept */
     weir_atomic_u64 outside_wakes;

@@ -129,31 +129,6 @@ static void submit01_end(void)
     rig_end(rt);
 }
 
-/* Tasks that are known to be long, of which two are a pile (DEPTH_FOR_TWO). */
-static void setup_long(void)
-{
-    setup_three();
-    atom_store(&rt->long_tasks, 1u, memory_order_relaxed); /* relaxed: one thread so far */
-}
-
-static void submit_pile(void)
-{
-    weir_task *pile[2];
-    for (int i = 0; i < 2; i++) {
-        rig_job_init(&job[i], 7 + i);
-        pile[i] = &job[i].task;
-    }
-    MODEL_ASSERT(runtime_submit_batch(rt, pile, 2, WEIR_LANE_NORMAL, WEIR_TRY, 0, NULL) == 0);
-}
-
-static void submit_pile_end(void)
-{
-    submit_pile();
-    rig_job_await(&job[0]);
-    rig_job_await(&job[1]);
-    rig_end(rt);
-}
-
 /* To the inbox of a worker that may be parking, where only that worker finds it. */
 static void submit_pinned(void)
 {
@@ -420,8 +395,6 @@ static const struct model_client clients[] = {
     CLIENT("join_of_a_stolen_task", setup_two, parker0_1, forker),
     RANDOM("two_parkers_two_pushes", setup_three, parker0_1, pusher_two, parker2_1),
     RANDOM("two_parkers_two_submits", setup_three, parker0_all, submit01_end, parker2_all),
-    CLIENT("park_against_a_pile", setup_long, parker0_all, submit_pile_end),
-    RANDOM("two_parkers_a_pile", setup_long, parker0_all, submit_pile_end, parker2_all),
     RANDOM("random_two_run_dry", setup_dry, parker0_1, parker1_1),
     RANDOM("three_run_dry", setup_three_dry, parker0_1, parker1_1, parker2_1),
     {.name = "random_last_task_then_dry", .setup = setup_nearly_dry, .check = check_ran,
