@@ -77,11 +77,6 @@ struct os_thread {
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
 /*
- * Moves a thread that has not ended to another processor if it waits for the one that the caller is on, unless it is
- * bound to that. Its affinity is what it was afterwards; who changes it meanwhile may lose that.
- */
-void os_thread_elsewhere(const struct os_thread *t);
-/*
  * From here on timed sleeps of the calling thread end when they are to end; false: as those of the thread that started it,
  * usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.
  */

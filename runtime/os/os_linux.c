@@ -411,20 +411,6 @@ void os_thread_join(struct os_thread *t)
     pthread_join(t->id, NULL);
 }
 
-/* With more than CPU_SETSIZE processors nothing happens. */
-void os_thread_elsewhere(const struct os_thread *t)
-{
-    cpu_set_t all, others;
-    int cpu = sched_getcpu();
-
-    if (cpu < 0 || cpu >= CPU_SETSIZE || pthread_getaffinity_np(t->id, sizeof all, &all) != 0)
-        return;
-    others = all;
-    CPU_CLR((size_t)cpu, &others);
-    if (CPU_COUNT(&others) != 0 && pthread_setaffinity_np(t->id, sizeof others, &others) == 0)
-        pthread_setaffinity_np(t->id, sizeof all, &all);
-}
-
 void os_exact_sleeps(bool exact)
 {
     prctl(PR_SET_TIMERSLACK, exact ? TIMER_SLACK_NS : TIMER_SLACK_DEFAULT);

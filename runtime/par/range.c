@@ -20,7 +20,6 @@
 #define LONG_PART 32u               /* such a leaf is that part, at most, of the largest one that LEAVES_PER_WORKER allow */
 #define SHORT_PS UINT64_C(3000000)  /* 3 us: below it a hand-over costs more than it saves; bench `loopcall` */
 #define WAKE_PS UINT64_C(40000000)  /* 40 us: a wake-up costs the waker 10 us and comes 28 us later */
-#define LATE_NS UINT64_C(100000)    /* 100 us: who was woken that long ago waits for a processor; bench `saxpy` */
 #define LEAVES_PER_WORKER 8u        /* at least: what one may have to wait for at the end is a sixteenth of all */
 #define TIMED_EVERY 16u             /* short calls, one of which is timed: the clock costs as much as they do */
 #define ALIGN_SPLIT 64u             /* iterations: halves meet at a multiple, so that no line belongs to both */
@@ -57,7 +56,6 @@ struct lane {
     struct range_job *job;
     weir_worker *w;
     uint64_t now;     /* when the last leaf ended, or the last wait */
-    uint64_t look;    /* when to look whether who was woken for the job has come */
     uint64_t cost;    /* ps per iteration; 0: not known yet */
     size_t leaf;      /* iterations that fit into a leaf */
     size_t leaf_most; /* however cheap they are */
@@ -98,7 +96,6 @@ static void lane_begin(struct lane *l, struct range_job *job, weir_worker *w, si
     l->job = job;
     l->w = w;
     l->leaf_most = leaf_most;
-    l->look = UINT64_MAX;
     if (job->key == NULL) {
         l->cost = 0;
         l->leaf = leaf_most;
@@ -114,17 +111,6 @@ static void lane_end(const struct lane *l)
         hint_remember(l->job->key, l->cost);
 }
 
-/* The kernel may have put who was woken on the waker's processor, and leaves both there for milliseconds though another
- * one is idle by now: so it is moved. */
-static NOINLINE void fetch_late(struct lane *l)
-{
-    struct runtime *rt = worker_of(l->w)->rt;
-    uint32_t late = idle_any_late(&rt->idle, rt->count);
-    l->look = UINT64_MAX; /* once */
-    if (late != IDLE_NOBODY)
-        os_thread_elsewhere(&rt->workers[late]->thread);
-}
-
 static void lane_leaf(struct lane *l, size_t begin, size_t end, void *value)
 {
     run_leaf(l->job, l->w, begin, end, value);
@@ -134,8 +120,6 @@ static void lane_leaf(struct lane *l, size_t begin, size_t end, void *value)
     uint64_t cost = hint_cost_of(now - l->now, end - begin);
     l->now = now;
     set_cost(l, hint_blend(l->cost, cost));
-    if (UNLIKELY(now > l->look))
-        fetch_late(l);
 }
 
 static size_t middle_of(size_t begin, size_t end)
@@ -204,8 +188,6 @@ static void run_split(struct worker *w, struct range_job *job, size_t begin, siz
     if (job->key != NULL)
         most = smaller(most, (end - begin) / (LEAVES_PER_WORKER * runtime_width(w->rt)) + 1);
     lane_begin(&l, job, worker_public(w), most, cost);
-    if (job->key != NULL)
-        l.look = l.now + LATE_NS;
     split(&l, begin, end, value);
     lane_end(&l);
 }
@@ -227,8 +209,7 @@ static void run_alone(struct worker *w, struct range_job *job, size_t begin, siz
 {
     size_t whole = end - begin;
     uint64_t from = os_now(), now = from;
-    struct lane l = {.job = job, .w = worker_public(w), .now = from, .look = UINT64_MAX,
-                     .leaf_most = whole / LEAVES_PER_WORKER + 1};
+    struct lane l = {.job = job, .w = worker_public(w), .now = from, .leaf_most = whole / LEAVES_PER_WORKER + 1};
     l.leaf_most = smaller(l.leaf_most, job->grain);
     for (set_cost(&l, cost); begin < end; now = l.now) {
         if (range_error(job) != 0)

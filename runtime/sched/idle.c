@@ -184,15 +184,6 @@ void idle_wake_handed(struct idle *idle, uint32_t id)
     (void)hand_token(idle, id, TOKEN_HANDED);
 }
 
-uint32_t idle_any_late(const struct idle *idle, uint32_t n)
-{
-    for (uint32_t id = 0; id < n; id++)
-        /* relaxed: a hint */
-        if (atom_load(&idle->parking[id]->token, memory_order_relaxed) & TOKENS_OF_WAKER)
-            return id;
-    return IDLE_NOBODY;
-}
-
 unsigned idle_wake_one(struct idle *idle)
 {
     for (uint32_t i = 0; i < IDLE_WORDS && i * 64 < idle->workers; i++) {

@@ -156,8 +156,6 @@ unsigned idle_wake(struct idle *idle, uint32_t id);
 /* Wakes sleeper `id`, which the caller has claimed by idle_withdraw(), for the task in its hand (handoff.h). It has a
  * thread, and does not count as searching. */
 void idle_wake_handed(struct idle *idle, uint32_t id);
-/* One of the first n workers that was woken and has not come yet, or IDLE_NOBODY: a hint. */
-uint32_t idle_any_late(const struct idle *idle, uint32_t n);
 /* Wakes one sleeper. Returns wakes sent (0, 1). */
 unsigned idle_wake_one(struct idle *idle);
 /* Wakes everybody who sleeps now: shutdown. */

@@ -305,11 +305,6 @@ void os_thread_join(struct os_thread *t)
     op_post(&o);
 }
 
-void os_thread_elsewhere(const struct os_thread *t)
-{
-    (void)t;
-}
-
 void os_exact_sleeps(bool exact)
 {
     (void)exact;

@@ -71,27 +71,6 @@ Test(idle, sleeper_that_was_woken_counts_as_searching_and_finds_its_token)
     }
 }
 
-Test(idle, who_was_woken_is_late_until_it_has_come)
-{
-    static const uint32_t ids[] = {0, 64, 127};
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
-        idle_announce(&idle, ids[i], false);
-        cr_assert_eq(idle_any_late(&idle, WORKERS - GUESTS), IDLE_NOBODY, "it sleeps");
-        cr_assert_eq(idle_wake(&idle, ids[i]), 1);
-        cr_assert_eq(idle_any_late(&idle, WORKERS - GUESTS), ids[i]);
-        cr_assert_eq(idle_any_late(&idle, ids[i]), IDLE_NOBODY, "not among those before it");
-        idle_sleep(&idle, ids[i]); /* returns at once */
-        cr_assert_eq(idle_any_late(&idle, WORKERS - GUESTS), IDLE_NOBODY);
-        cr_assert_not(idle_end_search(&idle));
-        idle_announce(&idle, ids[i], false);
-        cr_assert(idle_withdraw(&idle, ids[i]));
-        idle_wake_handed(&idle, ids[i]);
-        cr_assert_eq(idle_any_late(&idle, WORKERS - GUESTS), ids[i], "a task in its hand");
-        cr_assert_eq(idle_sleep_until(&idle, ids[i], OS_FOREVER), SLEPT_HANDED);
-        cr_assert_eq(idle_any_late(&idle, WORKERS - GUESTS), IDLE_NOBODY);
-    }
-}
-
 Test(idle, heavy_fence_counts_until_nobody_sleeps)
 {
     uint64_t first = idle_announce(&idle, 1, false);

@@ -268,34 +268,6 @@ Test(os, thread_runs_on_the_cpu_that_it_is_bound_to)
     cr_assert(CPU_ISSET(cpu, &s.cpus));
 }
 
-static weir_atomic_u32 may_look;
-
-static void *waits_and_looks(void *arg)
-{
-    while (atom_load(&may_look, memory_order_acquire) == 0)
-        os_futex_wait(&may_look, 0, OS_FOREVER);
-    return look(arg);
-}
-
-/* Asleep or running: it is where it may be, and bound to nothing that it was not bound to. */
-Test(os, a_thread_sent_elsewhere_has_the_affinity_that_it_had)
-{
-    struct os_thread t;
-    struct seen s;
-    cpu_set_t mine;
-
-    cr_assert_eq(sched_getaffinity(0, sizeof mine, &mine), 0);
-    cr_assert_eq(os_thread_start(&t, "elsewhere", STACK, -1, waits_and_looks, &s), 0);
-    for (int i = 0; i < 100; i++)
-        os_thread_elsewhere(&t);
-    atom_store(&stage, 1, memory_order_release);
-    atom_store(&may_look, 1u, memory_order_release);
-    os_futex_wake(&may_look, 1);
-    os_thread_elsewhere(&t);
-    os_thread_join(&t);
-    cr_assert(CPU_EQUAL(&s.cpus, &mine));
-}
-
 Test(os, binding_to_a_cpu_that_does_not_exist_is_refused)
 {
     struct os_thread t;
