@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/bench_capacity.c - throughput and waiting time against the queue's capacity, with a producer that is faster than
- * the workers: how long the default queue should be.
+ * bench/bench_capacity.c - throughput and waiting time against the queue's capacity, with a producer that is faster
+ * than the workers: how long the default queue should be.
  *
  * Threads: the main thread submits and sleeps while the queue is full; workers run.
  * Invariants: in a round every capacity runs once beside the reference, so that a phase of the machine hits all alike.

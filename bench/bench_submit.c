@@ -5,9 +5,10 @@
  *
  * Threads: the main thread submits, workers run.
  * Invariants: latency samples are taken with an idle runtime, the submitter spins meanwhile; the reference, in turns
- * with them, is a bare futex wake. The stream is submitted one by one and in batches, sleeping while the injector is full,
- * and through a queue that is never full, with guards and without. Each worker counts the tasks that it ran in a line of its own. The reference, in
- * turns with it: the same stream through a ring under a mutex with two condition variables.
+ * with them, is a bare futex wake. The stream is submitted one by one and in batches, sleeping while the injector is
+ * full, and through a queue that is never full, with guards and without. Each worker counts the tasks that it ran in a
+ * line of its own. The reference, in turns with it: the same stream through a ring under a mutex with two condition
+ * variables.
  */
 #include "floors.h"
 

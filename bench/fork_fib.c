@@ -2,7 +2,7 @@
  *
  * bench/fork_fib.c - the weir side of fib: compiled with a register for the fork path.
  *
- * Threads: workers. Invariants: as in bench_fib.c; `inline` lets the compiler inline it into itself, like its serial twin.
+ * Threads: workers. Invariants: as in bench_fib.c; `inline`: the compiler inlines it into itself, like its serial twin.
  */
 #define WEIR_FORK_REGISTER
 #include <weir/weir.h>

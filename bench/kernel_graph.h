@@ -17,9 +17,9 @@ enum graph_shape {
     GRAPH_TREE       /* binary */
 };
 
-/* Calls edge(arg, from, to) for each edge of a graph with n nodes. Inlined: it costs what the caller's own loop would. */
-static inline __attribute__((always_inline)) void graph_edges(enum graph_shape shape, size_t n,
-                                                              void (*edge)(void *arg, size_t from, size_t to), void *arg)
+/* Calls edge(arg, from, to) for each edge of a graph of n nodes. Inlined: it costs what the caller's loop would. */
+static inline __attribute__((always_inline)) void
+graph_edges(enum graph_shape shape, size_t n, void (*edge)(void *arg, size_t from, size_t to), void *arg)
 {
     size_t side = 1;
     while (side * side < n)

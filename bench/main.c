@@ -13,15 +13,15 @@
 #include <string.h>
 
 static const struct bench_case *const cases[] = {
-    &bench_fib,       &bench_nqueens, &bench_uts_t1, &bench_uts_t3,    &bench_sort, &bench_matmul,
-    &bench_strassen,  &bench_integrate, &bench_skynet, &bench_flat,    &bench_flat_then, &bench_loop,
-    &bench_idle,      &bench_wake,    &bench_pingpong, &bench_echo_pipe, &bench_echo,    &bench_submit,    &bench_capacity,
-    &bench_requests,  &bench_timers,  &bench_http,     &bench_floors,
-    &bench_saxpy,     &bench_saxpy_other, &bench_each, &bench_loopcall,  &bench_sort_stable, &bench_sort_in_place,
-    &bench_sort_compare,
-    &bench_graph_chain, &bench_graph_chain_rerun, &bench_graph_fan, &bench_graph_fan_rerun, &bench_graph_wavefront,
-    &bench_graph_wavefront_rerun, &bench_graph_tree, &bench_graph_tree_rerun, &bench_flow_chain, &bench_flow_tree, &bench_flow_live,
-    &bench_flow_work,
+    &bench_fib, &bench_nqueens, &bench_uts_t1, &bench_uts_t3, &bench_sort, &bench_matmul,
+    &bench_strassen, &bench_integrate, &bench_skynet, &bench_flat, &bench_flat_then, &bench_loop,
+    &bench_idle, &bench_wake, &bench_pingpong, &bench_echo_pipe, &bench_echo, &bench_submit, &bench_capacity,
+    &bench_requests, &bench_timers, &bench_http, &bench_floors,
+    &bench_saxpy, &bench_saxpy_other, &bench_each, &bench_loopcall,
+    &bench_sort_stable, &bench_sort_in_place, &bench_sort_compare,
+    &bench_graph_chain, &bench_graph_chain_rerun, &bench_graph_fan, &bench_graph_fan_rerun,
+    &bench_graph_wavefront, &bench_graph_wavefront_rerun, &bench_graph_tree, &bench_graph_tree_rerun,
+    &bench_flow_chain, &bench_flow_tree, &bench_flow_live, &bench_flow_work,
 };
 #define CASES (sizeof cases / sizeof *cases)
 #define FIRST_TABLE "fib,nqueens,uts_t1,uts_t3" /* what runs when nothing is named */

@@ -358,8 +358,8 @@ static const struct peer_case cases[] = {
     {"fib", run_fib},       {"nqueens", run_nqueens}, {"uts_t1", run_uts},        {"uts_t3", run_uts},
     {"cilksort", run_sort}, {"matmul", run_matmul},   {"strassen", run_strassen}, {"integrate", run_integrate},
     {"skynet", run_skynet}, {"flat", run_flat},       {"grain1", run_loop},       {"each", run_loop},
-    {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_dynamic}, {"loopcall", run_loop_calls}, {"flow_chain", run_flow_chain},
-    {"flow_tree", run_flow_tree}, {"graph_chain", run_flow_chain},
+    {"saxpy", run_saxpy},   {"saxpy_other", run_saxpy_dynamic}, {"loopcall", run_loop_calls},
+    {"flow_chain", run_flow_chain}, {"flow_tree", run_flow_tree}, {"graph_chain", run_flow_chain},
     {"graph_wavefront", run_wavefront}, {"graph_tree", run_flow_tree}, {NULL, NULL},
 };
 

@@ -3,9 +3,9 @@
  * bench/requests/plan.c - the workloads, and who takes part in each with how many workers.
  *
  * Threads: main thread only.
- * Invariants: a pool's queue holds as many requests per worker, whoever's pool it is: 64 where the submitter sleeps while
- * it is full (docs/queue-capacity.md), the article's 10 where requests are rejected. What needs a CPU and nothing else is
- * served by few workers, what waits by 24, or by 24 to 48: the article's numbers.
+ * Invariants: a pool's queue holds as many requests per worker, whoever's pool it is: 64 where the submitter sleeps
+ * while it is full (docs/queue-capacity.md), the article's 10 where requests are rejected. What needs a CPU and nothing
+ * else is served by few workers, what waits by 24, or by 24 to 48: the article's numbers.
  */
 #include "plan.h"
 
@@ -149,7 +149,8 @@ static void enter_burst_io(const struct workload *w, struct entrant *list, unsig
     add(list, n, "floor", "requests-c", ROLE_FLOOR, cpus, cpus);
     (void)w;
     add_waiting(list, n);
-    add(list, n, "floor-io", "requests-c", ROLE_POOL, POOL_LARGE, POOL_LARGE); /* what follows can't be faster, but for Go */
+    /* What follows can't be faster, but for Go. */
+    add(list, n, "floor-io", "requests-c", ROLE_POOL, POOL_LARGE, POOL_LARGE);
     add_pools(list, n, POOL_LARGE, POOL_LARGE);
     add_suspended(list, n, IN_FLIGHT_SMALL);
 }

@@ -269,7 +269,7 @@ static void print_result(struct ledger *l, struct load *load, const struct outco
 
 static const struct server *find_server(const char *name)
 {
-    const struct server *const all[] = {&server_floor, &server_floor_io, &server_thread,    &server_pool,        &server_weir,
+    const struct server *const all[] = {&server_floor, &server_floor_io, &server_thread, &server_pool, &server_weir,
                                         server_weir_block, server_weir_elastic, server_weir_suspend};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] != NULL && strcmp(all[i]->name, name) == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/requests/threads.c - requests without a runtime: a thread for each; the floor, as many threads as CPUs that have
- * their requests from the beginning and nothing to wait for; and the floor of pools whose threads wait.
+ * bench/requests/threads.c - requests without a runtime: a thread for each; the floor, as many threads as CPUs that
+ * have their requests from the beginning and nothing to wait for; and the floor of pools whose threads wait.
  *
  * Threads: as server.h.
  * Invariants: a thread's stack is small and without a guard page, so that neighbours are one mapping to the kernel,

@@ -5,8 +5,8 @@
  * Threads: as server.h. `flight` is raised by the generator and lowered by workers.
  * Invariants: a request counts in `flight` from before its submit until its last continuation has entered its result,
  * so that those which wait push back, too: never more than options.queue of them exist. The generator that sleeps for
- * room is woken: it says so before it looks at `flight` again, and who lowers `flight` looks afterwards whether it sleeps
- * (both sequentially consistent, Dekker's pattern).
+ * room is woken: it says so before it looks at `flight` again, and who lowers `flight` looks afterwards whether it
+ * sleeps (both sequentially consistent, Dekker's pattern).
  */
 #define _GNU_SOURCE
 #include "weir.h"

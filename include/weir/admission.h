@@ -41,7 +41,7 @@ WEIR_API int weir_watermark_set(weir_watermark *m, uint32_t high, uint32_t low);
 /* Says how deep the queue is now. For each crossing exactly one call says so. Wait-free. */
 WEIR_API weir_crossing weir_watermark_update(weir_watermark *m, uint64_t depth);
 WEIR_API bool weir_watermark_is_above(const weir_watermark *m);
-/* Where a mark with these levels that is `above`, or not, is at that depth. Changes nothing: for a state kept elsewhere. */
+/* Where a mark with these levels, `above` or not, is at that depth. Changes nothing: for a state kept elsewhere. */
 WEIR_API bool weir_watermark_next(const weir_watermark *m, bool above, uint64_t depth);
 
 /* --- queue time: CoDel ------------------------------------------------------------------------------------------ */

@@ -69,8 +69,7 @@ WEIR_API weir_task *weir_any_task(weir_any *any, unsigned i);
 WEIR_API weir_task *weir_any_begun(weir_any *any) WEIR_MUST_USE;
 /*
  * Takes a branch out: its task will not run, because what it was to wait for did not start, or was cancelled exactly.
- * Any
- * thread; each branch once. Returns what weir_any_begun returns; NULL inside `decide`, and before weir_any_begun.
+ * Any thread; each branch once. Returns what weir_any_begun returns; NULL inside `decide`, and before it.
  */
 WEIR_API weir_task *weir_any_withdraw(weir_any *any, unsigned i) WEIR_MUST_USE;
 /*

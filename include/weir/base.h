@@ -53,7 +53,7 @@ typedef struct weir_atomic_ptr { void *v; } weir_atomic_ptr;
 #define WEIR_ATOMIC_OR(p, x, order) __atomic_fetch_or(&(p)->v, x, order)
 #define WEIR_ATOMIC_AND(p, x, order) __atomic_fetch_and(&(p)->v, x, order)
 #define WEIR_ATOMIC_FENCE(order) __atomic_thread_fence(order)
-/* The cheap side of an asymmetric fence: orders nothing in the processor, stops the compiler. Its partner is membarrier. */
+/* The cheap side of an asymmetric fence: orders nothing in the processor, stops the compiler. Partner: membarrier. */
 #define WEIR_ATOMIC_LIGHT() __asm__ __volatile__("" ::: "memory")
 #endif
 /*
@@ -76,7 +76,8 @@ WEIR_API const char *weir_version(void);
 
 /*
  * A sentence for an error that a weir call returned.
- * error: a negative errno value, or 0; a code that weir does not return gets the C library's text. Returns static storage, never NULL; unknown codes give "unknown error".
+ * error: a negative errno value, or 0; a code that weir does not return gets the C library's text. Returns static
+ * storage, never NULL; unknown codes give "unknown error".
  */
 WEIR_API const char *weir_strerror(int error);
 

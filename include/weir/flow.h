@@ -2,8 +2,8 @@
  *
  * weir/flow.h - tasks ordered by the data that they name, and pipelines.
  *
- * Threads: a flow belongs to the thread, or the worker's task, that made it; its own tasks neither add to it nor wait for
- * it (-EINVAL). weir_pipeline may be called by any thread.
+ * Threads: a flow belongs to the thread, or the worker's task, that made it; its own tasks neither add to it nor wait
+ * for it (-EINVAL). weir_pipeline may be called by any thread.
  * Source: dependences on addresses as in OpenMP 4.0 `depend`; token-bounded pipelines as in MacDonald, Szafron,
  * Schaeffer (IPDPS 2004) and oneTBB.
  */

@@ -4,8 +4,8 @@
  *
  * Threads: all functions are called on the worker `w` itself.
  * Invariants: forks and joins nest: a frame joins all that it forked, newest first, before it returns.
- * Source: the split deque of DESIGN section 4, after Le et al. (PPoPP 2013) and Lace (van Dijk, van de Pol 2014); the
- * protocol is explained in docs/deque.md. Neither path executes an atomic read-modify-write or a fence.
+ * Source: a split deque, after Le et al. (PPoPP 2013) and Lace (van Dijk, van de Pol 2014); the protocol is explained
+ * in docs/deque.md. Neither path executes an atomic read-modify-write or a fence.
  */
 #ifndef WEIR_FORK_H
 #define WEIR_FORK_H
@@ -18,8 +18,8 @@ extern "C" {
 #endif
 
 /*
- * One place in a deque: a task's address, with WEIR_SLOT_FORKED added for a forked one. Atomic: a thief may read it while
- * the owner writes it; top's CAS then rejects what it read.
+ * One place in a deque: a task's address, with WEIR_SLOT_FORKED added for a forked one. Atomic: a thief may read it
+ * while the owner writes it; top's CAS then rejects what it read.
  */
 typedef struct weir_slot { uintptr_t v; } weir_slot;
 #define WEIR_SLOT_FORKED 1u
@@ -181,8 +181,8 @@ WEIR_INLINE int weir_join(weir_worker *w, weir_task *t)
 
 /*
  * Makes a ready task runnable: it is pushed on the worker's own deque, from where thieves may take it. Never blocks
- * and never fails: when as many tasks wait there as may (weir_config's deque_limit), or there is no memory for more, the
- * task runs at once, inside this call: hold no lock here that it takes.
+ * and never fails: when as many tasks wait there as may (weir_config's deque_limit), or there is no memory for more,
+ * the task runs at once, inside this call: hold no lock here that it takes.
  */
 WEIR_INLINE void weir_spawn(weir_worker *w, weir_task *t)
 {
@@ -192,7 +192,7 @@ WEIR_INLINE void weir_spawn(weir_worker *w, weir_task *t)
 }
 
 /*
- * Spawns `t` as part of the scope. Called by the scope's owner, or by any task that is part of the scope, on worker `w`.
+ * Spawns `t` as part of the scope. Called by the scope's owner, or by any task that is part of it, on worker `w`.
  * The scope takes over t->then. Skipped, if the scope is cancelled before it begins, without its `run` being called.
  */
 WEIR_INLINE void weir_scope_spawn(weir_worker *w, weir_scope *s, weir_task *t)
@@ -200,7 +200,8 @@ WEIR_INLINE void weir_scope_spawn(weir_worker *w, weir_scope *s, weir_task *t)
     if (WEIR_LIKELY(s->owner == w && !s->closed)) {
         t->then = &s->done;
         /* relaxed: the task is not shared yet */
-        WEIR_ATOMIC_STORE(&t->state, WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED) | WEIR_TASK_SCOPED, __ATOMIC_RELAXED);
+        WEIR_ATOMIC_STORE(&t->state, WEIR_ATOMIC_LOAD(&t->state, __ATOMIC_RELAXED) | WEIR_TASK_SCOPED,
+                          __ATOMIC_RELAXED);
         s->local++;
     } else {
         weir_scope_add(s, t);
@@ -215,7 +216,8 @@ WEIR_INLINE void weir_scope_spawn(weir_worker *w, weir_scope *s, weir_task *t)
  * defines `struct fib_task` (put it in the caller's frame), `fib_fork(w, &t, n)` and `long fib_join(w, &t)`.
  */
 #define WEIR_FORKABLE(name, R, ...) \
-    WEIR_FORKABLE_PICK_(__VA_ARGS__, WEIR_FORKABLE4_, WEIR_FORKABLE3_, WEIR_FORKABLE2_, WEIR_FORKABLE1_, )(name, R, __VA_ARGS__)
+    WEIR_FORKABLE_PICK_(__VA_ARGS__, WEIR_FORKABLE4_, WEIR_FORKABLE3_, WEIR_FORKABLE2_, WEIR_FORKABLE1_, ) \
+    (name, R, __VA_ARGS__)
 #define WEIR_FORKABLE_PICK_(a1, a2, a3, a4, pick, ...) pick
 
 #define WEIR_FORKABLE1_(name, R, A1) \

@@ -2,15 +2,16 @@
  *
  * weir/fork_register.h - a register for the fork path, for source files that ask for one.
  *
- * Threads: each has its own register. Invariants: the register holds a guess of the worker's bottom, never more: each fork
- * and join compares it with the word itself, so whatever lies in it only costs time.
+ * Threads: each has its own register. Invariants: the register holds a guess of the worker's bottom, never more: each
+ * fork and join compares it with the word itself, so whatever lies in it only costs time.
  *
  * A fork and a join load and store the worker's `bottom`: each waits for the store of the one before. With a guess in a
- * register they go on at once (docs/decisions/0008 has the figures). A C source file with hot forks that is compiled with
- * gcc asks for it by
+ * register they go on at once (docs/decisions/0008 has the figures). A C source file with hot forks that is compiled
+ * with gcc asks for it by
  *     #define WEIR_FORK_REGISTER
- * before its first include. The register is one that functions need not preserve, so files with and without it mix freely;
- * -flto does not know such registers. With another compiler, in C++ and on other processors the macro changes nothing.
+ * before its first include. The register is one that functions need not preserve, so files with and without it mix
+ * freely; -flto does not know such registers. With another compiler, in C++ and on other processors the macro changes
+ * nothing.
  */
 #ifndef WEIR_FORK_REGISTER_H
 #define WEIR_FORK_REGISTER_H

@@ -95,8 +95,8 @@ WEIR_API int weir_graph_destroy(weir_graph *g);
  */
 WEIR_API int weir_graph_add(weir_graph *g, weir_node_fn *fn, void *arg, weir_node *out);
 /* Adds a node of any kind. As above; also -EINVAL for a spec that contradicts itself, or a subgraph that is not
- * frozen; -EDEADLK for a subgraph that shall hold permits of a set while nodes within it ask for permits of the same, or
- * of one that was made before it: sets are held in the order of their making, so that nobody waits in a circle. */
+ * frozen; -EDEADLK for a subgraph that shall hold permits of a set while nodes within it ask for permits of the same,
+ * or of one that was made before it: sets are held in the order of their making, so that nobody waits in a circle. */
 WEIR_API int weir_graph_add_spec(weir_graph *g, const weir_node_spec *spec, weir_node *out);
 /*
  * `before` ends before `after` begins; or, after a condition: may be chosen. -EINVAL (a node of another graph), -ELOOP

@@ -12,10 +12,10 @@
  *     if (e != 0) ...                             // not started: got_header won't run for it
  *     return NULL;                                // got_header finds r->io.result
  *
- * A worker that waits in a join or a scope looks at no completions: another worker does, or a spare one (spare_workers of
- * weir_config), as for a task that was submitted. If all workers wait or are blocked and no spare one is left, one that
- * waits does after all, and runs what they lead to inside its wait, whatever that is: hold no lock in such a wait that
- * other tasks take.
+ * A worker that waits in a join or a scope looks at no completions: another worker does, or a spare one (spare_workers
+ * of weir_config), as for a task that was submitted. If all workers wait or are blocked and no spare one is left, one
+ * that waits does after all, and runs what they lead to inside its wait, whatever that is: hold no lock in such a wait
+ * that other tasks take.
  *
  * Carried by io_uring where the kernel and the build have it, else by epoll; the promises are the same (docs/io.md).
  * A runtime that starts no operation has no descriptor for it and makes no call.
@@ -95,8 +95,8 @@ WEIR_INLINE void weir_io_init(weir_io *io, weir_task *then)
  * -ECANCELED: cancelled (weir_io_cancel, weir_io_close, a discarding stop, which then drops the task, too).
  *
  * Operations that are started in one task are entered together, when the worker has run out of tasks or after some more
- * tasks; weir_io_flush does it at once. Several on one descriptor are done in no promised order: who writes a stream starts
- * the next when the last is over. Descriptors may be blocking or not. Transfers may be short, as those of the
+ * tasks; weir_io_flush does it at once. Several on one descriptor are done in no promised order: who writes a stream
+ * starts the next when the last is over. Descriptors may be blocking or not. Transfers may be short, as those of the
  * system are. No signal comes of a broken pipe (on workers, which block SIGPIPE): the result is -EPIPE.
  *
  * Close a descriptor with weir_io_close, or cancel what awaits it first: close(2) alone is not told to those who wait.
@@ -110,9 +110,9 @@ WEIR_API int weir_when_writable(weir_worker *w, int fd, weir_io *io) WEIR_MUST_U
 /*
  * Beside the events of weir_io_poll: the wait goes on where the last one on fd in this runtime ended. The caller knows
  * that fd is still the same open file, and that since readiness was last told a call has met its end: it would have
- * blocked, or on a stream moved less than it was asked to. Then only what is still to come matters, and epoll, where that
- * carries the operations, stays armed from one wait to the next, which saves a call for each. Without that knowledge such
- * a wait may end late or never.
+ * blocked, or on a stream moved less than it was asked to. Then only what is still to come matters, and epoll, where
+ * that carries the operations, stays armed from one wait to the next, which saves a call for each. Without that
+ * knowledge such a wait may end late or never.
  */
 #define WEIR_POLL_AGAIN 0x10000u
 /* Waits for any of poll(2)'s events, with or without WEIR_POLL_AGAIN. A file that is always ready (regular, directory)

@@ -37,17 +37,17 @@ typedef enum weir_publish_mode {
 
 typedef struct weir_config {
     uint32_t size;           /* set by weir_config_init; refused (-EINVAL) if it is not the library's */
-    uint32_t workers;        /* at the start; 1 to WEIR_WORKERS_MAX. Default: CPUs this process may use (affinity and cgroup quota).
-                                Environment: WEIR_WORKERS */
-    uint32_t min_workers;    /* workers that are always there, 1 to `workers`; 0: as many as `workers`. Workers beyond them end
-                                after retire_after_ms without work. Default 0. WEIR_MIN_WORKERS */
-    uint32_t max_workers;    /* workers that may run at once, `workers` to WEIR_WORKERS_MAX; 0: as many as `workers`. Above
-                                min_workers, a governor adds workers while submitted work waits longer than grow_after_us.
-                                Default 0. WEIR_MAX_WORKERS */
+    uint32_t workers;        /* at the start; 1 to WEIR_WORKERS_MAX. Default: CPUs this process may use (affinity and
+                                cgroup quota). Environment: WEIR_WORKERS */
+    uint32_t min_workers;    /* workers that are always there, 1 to `workers`; 0: as many as `workers`. Workers beyond
+                                them end after retire_after_ms without work. Default 0. WEIR_MIN_WORKERS */
+    uint32_t max_workers;    /* workers that may run at once, `workers` to WEIR_WORKERS_MAX; 0: as many as `workers`.
+                                Above min_workers, a governor adds workers while submitted work waits longer than
+                                grow_after_us. Default 0. WEIR_MAX_WORKERS */
     uint32_t spare_workers;  /* further workers, in the places of those that are blocked (weir_block_begin, a join that
-                                takes long), at most WEIR_WORKERS_MAX; with max_workers no more than WEIR_WORKERS_MAX count.
-                                Default 96. With all of them blocked or waiting, a worker that waits runs what comes inside
-                                its wait. WEIR_SPARE_WORKERS */
+                                takes long), at most WEIR_WORKERS_MAX; with max_workers no more count.
+                                Default 96. With all of them blocked or waiting, a worker that waits runs what comes
+                                inside its wait. WEIR_SPARE_WORKERS */
     uint32_t grow_after_us;  /* microseconds that submitted work may wait before a worker is added, 100 to 10,000,000.
                                 Default 1000. WEIR_GROW_AFTER_US */
     uint32_t retire_after_ms;/* milliseconds that a worker beyond min_workers stays without work, 1 to 3,600,000.
@@ -56,20 +56,21 @@ typedef struct weir_config {
                                 WEIR_CAPACITY_MAX. Default 1024. WEIR_QUEUE_CAPACITY */
     uint32_t deque_capacity; /* first slots of each deque, rounded up to a power of two, 2 to WEIR_CAPACITY_MAX.
                                 Default 1024. WEIR_DEQUE_CAPACITY */
-    uint32_t deque_limit;    /* tasks that may wait in a deque, rounded up to a power of two, at least deque_capacity, at most
-                                2^26; 0: 65,536, or deque_capacity if that is more. A task spawned beyond them runs at
-                                once, inside the spawn; a forked one beyond them and 256 (or half of them, if that is
-                                less) more. Default 0. WEIR_DEQUE_LIMIT */
+    uint32_t deque_limit;    /* tasks that may wait in a deque, rounded up to a power of two, at least deque_capacity,
+                                at most 2^26; 0: 65,536, or deque_capacity if that is more. A task spawned beyond them
+                                runs at once, inside the spawn; a forked one beyond them and 256 (or half of them, if
+                                that is less) more. Default 0. WEIR_DEQUE_LIMIT */
     size_t stack_size;       /* bytes of stack per worker, at least 64 KiB; pages are used on demand. Default 8 MiB.
                                 WEIR_STACK_SIZE */
-    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000; with more workers than
-                                usable CPUs it looks twice. Default 50 (docs/decisions/0004). WEIR_SPIN_US */
-    uint32_t pin;            /* 1: worker i is bound to the i-th usable CPU (modulo their number). Default 0. WEIR_PIN */
+    uint32_t spin_us;        /* microseconds a worker looks for work before it sleeps, at most 1,000,000; with more
+                                workers than usable CPUs it looks twice. Default 50 (docs/decisions/0004).
+                                WEIR_SPIN_US */
+    uint32_t pin;            /* 1: worker i is bound to the i-th usable CPU (modulo them). Default 0. WEIR_PIN */
     weir_steal_order steal_order;   /* Default random. WEIR_STEAL_ORDER=random|topology */
     weir_publish_mode publish_mode; /* Default on demand. WEIR_PUBLISH=demand|always */
-    uint32_t no_uring;       /* 1: operations on descriptors (weir/io.h) use epoll also where io_uring is to be had. Default 0.
-                                WEIR_NO_URING */
-    uint32_t guests;         /* threads that may run tasks as callers at once (WEIR_RUN_IN_CALLER), 0 to 64. Default 4 */
+    uint32_t no_uring;       /* 1: operations on descriptors (weir/io.h) use epoll also where io_uring is to be had.
+                                Default 0. WEIR_NO_URING */
+    uint32_t guests;         /* threads that may run tasks as callers (WEIR_RUN_IN_CALLER) at once, to 64. Default 4 */
     const char *name;        /* thread names are "name/0", ...; at most 9 bytes. Copied. Default "weir" */
     const weir_admission *admission; /* guards from the start on, copied; NULL: none (weir_admission_set) */
 } weir_config;
@@ -92,8 +93,8 @@ WEIR_API int weir_start(weir_runtime **rt, const weir_config *config) WEIR_MUST_
 
 typedef enum weir_stop_mode {
     WEIR_DRAIN = 0,  /* run everything that was accepted and all that it leads to, then stop */
-    WEIR_DISCARD = 1 /* finish tasks that have begun (and what they join); drop and count the others. A dropped task pays
-                        its completion, so its continuation becomes ready and is dropped and counted in its turn */
+    WEIR_DISCARD = 1 /* finish tasks that have begun (and what they join); drop and count the others. A dropped task
+                        pays its completion, so its continuation becomes ready and is dropped and counted in turn */
 } weir_stop_mode;
 
 /*
@@ -127,9 +128,9 @@ typedef enum weir_lane {
 
 /*
  * Submits a ready task. deadline: absolute CLOCK_MONOTONIC ns, used by WEIR_BLOCK_UNTIL only; one in the past matters
- * only when there is no room. Submitters that sleep are woken in the order in which they fell asleep: together when half
- * of a queue of 64 and more is free, or else (also if that takes longer than 0.2 ms) one for each task that is taken;
- * one that comes just then may be faster.
+ * only when there is no room. Submitters that sleep are woken in the order in which they fell asleep: together when
+ * half of a queue of 64 and more is free, or else (also if that takes longer than 0.2 ms) one for each task that is
+ * taken; one that comes just then may be faster.
  * On one of the runtime's own workers, be it as a guest of another runtime, a blocking policy never blocks: the task
  * goes to the worker's deque when the injector is full. On success the task is the runtime's until its `run` is called;
  * on failure nothing changed.
@@ -147,7 +148,7 @@ WEIR_API int weir_submit_lane(weir_runtime *rt, weir_task *t, weir_lane lane, we
  * and its continuation may be stolen as ever. A worker looks into its inbox as often as at the injector; while it
  * waits in a join or a scope it does not. The inbox holds queue_capacity tasks. On one of the runtime's own workers a
  * full inbox gives -EAGAIN.
- * As weir_submit; -EINVAL also for WEIR_RUN_IN_CALLER, and if `worker` is not below min_workers: only those never leave.
+ * As weir_submit; -EINVAL also for WEIR_RUN_IN_CALLER, and if `worker` is not below min_workers: others may leave.
  */
 WEIR_API int weir_submit_to(weir_runtime *rt, unsigned worker, weir_task *t, weir_policy policy,
                             uint64_t deadline) WEIR_MUST_USE;
@@ -173,9 +174,9 @@ WEIR_API int weir_call(weir_runtime *rt, void (*fn)(weir_worker *w, void *arg), 
 /* Number of CPUs that this process may really use: affinity and cgroup quotas with all ancestors, at least 1. */
 WEIR_API unsigned weir_usable_cpus(void);
 /*
- * Gives memory back that waits to be used again: to the system large blocks, 128 MiB at most, that graphs, runs, sorts and
- * partitions have left (the system may take them without being asked, too), and to the C library what is not in use of the
- * calling thread's pool of task records. Returns how many bytes of addresses that were.
+ * Gives memory back that waits to be used again: to the system large blocks, 128 MiB at most, that graphs, runs, sorts
+ * and partitions have left (the system may take them without being asked, too), and to the C library what is not in use
+ * of the calling thread's pool of task records. Returns how many bytes of addresses that were.
  * From any thread, also while runtimes run.
  */
 WEIR_API size_t weir_memory_trim(void);

@@ -2,7 +2,8 @@
  *
  * weir/sizing.h - how many workers and how long a queue: a recommendation from what is known of the load.
  *
- * Threads: pure functions. Source: Little, "A Proof for the Queuing Formula L = lambda W" (1961); docs/queue-capacity.md.
+ * Threads: pure functions. Source: Little, "A Proof for the Queuing Formula L = lambda W" (1961);
+ * docs/queue-capacity.md.
  */
 #ifndef WEIR_SIZING_H
 #define WEIR_SIZING_H
@@ -30,8 +31,8 @@ typedef struct weir_sizing {
 
 /*
  * workers = cpus / (1 - blocking), rounded up: as many as keep every CPU busy while the others block.
- * queue_capacity = workers * wait_ns / service_ns, rounded up: what is served within wait_ns; where one of the two is not
- * known, 64 per worker; in any case at least 64, at most WEIR_CAPACITY_MAX, a power of two.
+ * queue_capacity = workers * wait_ns / service_ns, rounded up: what is served within wait_ns; where one of the two is
+ * not known, 64 per worker; in any case at least 64, at most WEIR_CAPACITY_MAX, a power of two.
  * -EINVAL: NULL, size, blocking below 0 or from 1 on or not a number, cpus above WEIR_WORKERS_MAX, times above an hour.
  * *out is then unchanged. At most WEIR_WORKERS_MAX workers.
  */

@@ -26,8 +26,8 @@ typedef struct weir_counts {
     uint64_t parks;          /* times the worker went to sleep */
     uint64_t wakes;          /* wake-ups this worker (in the total: anybody) sent */
     uint64_t injected;       /* tasks taken from the injector or the inbox */
-    uint64_t rejected;       /* submits refused because the lane or inbox was full, at once or until the deadline, or by a
-                                guard (total only); a batch counts once */
+    uint64_t rejected;       /* submits refused because the lane or inbox was full, at once or until the deadline, or by
+                                a guard (total only); a batch counts once */
     uint64_t submitted;      /* submits accepted, from outside or on a worker (total only) */
 } weir_counts;
 
@@ -58,7 +58,7 @@ typedef struct weir_stats {
     uint32_t seats;          /* worker numbers are below this: max_workers and spare_workers */
     uint32_t threads;        /* threads of workers now, spare ones included */
     uint32_t reserved;
-    uint64_t called;         /* workers called to duty since the start: in the place of blocked ones, or by the governor */
+    uint64_t called;         /* workers called to duty since the start: in place of blocked ones, or by the governor */
     uint64_t grown;          /* of these, called by the governor */
     uint64_t retired;        /* threads of workers that ended for want of work */
     weir_counts total;

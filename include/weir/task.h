@@ -29,7 +29,8 @@ typedef weir_task *weir_task_fn(weir_worker *w, weir_task *self);
 /*
  * A task: intrusive and owned by the caller, 32 bytes. Embed it in your own record; it must stay valid until `run` is
  * called. The runtime reads `then` before it calls `run` and does not touch the record after that, so `run` may free
- * the record it is embedded in, or make it runnable again (with `then` NULL, or owed once more). (Pooled and forked tasks are the runtime's to finish: see weir_task_new, weir_fork.)
+ * the record it is embedded in, or make it runnable again (with `then` NULL, or owed once more). (Pooled and forked
+ * tasks are the runtime's to finish: see weir_task_new, weir_fork.)
  */
 struct weir_task {
     weir_task_fn *run;     /* does the work */
@@ -68,8 +69,8 @@ WEIR_INLINE void weir_task_then(weir_task *t, weir_task *cont)
 }
 
 /*
- * Adds `n` owed completions to a continuation that still owes at least one (so that it can't become ready meanwhile), or
- * to a task that only the caller knows yet: so a pooled task becomes a continuation.
+ * Adds `n` owed completions to a continuation that still owes at least one (so that it can't become ready meanwhile),
+ * or to a task that only the caller knows yet: so a pooled task becomes a continuation.
  * A task that runs as one of the payers may thereby put children of its own in front of the same continuation.
  */
 WEIR_API void weir_owe(weir_task *cont, uint32_t n);
@@ -88,13 +89,12 @@ WEIR_API weir_runtime *weir_worker_runtime(const weir_worker *w);
 WEIR_API unsigned weir_worker_index(const weir_worker *w);
 
 /*
- * Around a call that blocks (a lock, a file, a sleep) inside a task, on the calling worker w: what is on the worker's deque
- * is offered to the others, and while other work is there, or comes, another worker takes the processor. At most
+ * Around a call that blocks (a lock, a file, a sleep) inside a task, on the calling worker w: what is on the worker's
+ * deque is offered to the others, and while other work is there, or comes, another worker takes the processor. At most
  * spare_workers are replaced at a time: beyond that, begin succeeds without effect. Between the two, nothing else of
  * this worker may be called. A task that returns without weir_block_end is ended for (one that its own join calls:
- * when the task that joins it returns). Costs an atomic operation each
- * where no worker is missing.
- * begin: 0, -EINVAL (w NULL or not the calling worker), -EALREADY (begun before). end: 0, -EINVAL (the same, or not begun).
+ * when the task that joins it returns). Costs an atomic operation each where no worker is missing.
+ * begin: 0, -EINVAL (w NULL or not the calling worker), -EALREADY (begun before). end: 0, -EINVAL (also: not begun).
  */
 WEIR_API int weir_block_begin(weir_worker *w);
 WEIR_API int weir_block_end(weir_worker *w);
@@ -106,10 +106,10 @@ WEIR_API int weir_block_end(weir_worker *w);
 /*
  * A task from the worker's pool with `size` bytes (0 to WEIR_PAYLOAD_MAX) of payload behind it, aligned to 16, contents
  * undefined. The record goes back to the pool by itself after its run; one that is never run is given back with
- * weir_task_free. w: the calling worker, or NULL on a thread that is no worker: 64 such threads have pools of their own,
- * until they end; those of further ones come from the C library. A pool keeps up to 1 MiB of records for the next burst.
- * What other threads have freed comes back to it when its worker runs dry; outside, little by little as its thread makes
- * records, and all at once by weir_memory_trim.
+ * weir_task_free. w: the calling worker, or NULL on a thread that is no worker: 64 such threads have pools of their
+ * own, until they end; those of further ones come from the C library. A pool keeps up to 1 MiB of records.
+ * What other threads have freed comes back to it when its worker runs dry; outside, little by little as its thread
+ * makes records, and all at once by weir_memory_trim.
  * Errors: -EINVAL (out, run NULL; size too large), -ENOMEM; *out is then unchanged.
  */
 WEIR_API int weir_task_new(weir_worker *w, weir_task_fn *run, size_t size, weir_task **out) WEIR_MUST_USE;
@@ -126,8 +126,8 @@ WEIR_INLINE void *weir_task_payload(weir_task *t)
 
 /*
  * A scope groups tasks: spawn many (weir_scope_spawn, in fork.h), wait for all, the first error wins, cancel skips what
- * has not begun. Owned by the
- * caller; it must stay valid until weir_scope_wait has returned (or until its continuation runs), no longer.
+ * has not begun. Owned by the caller; it must stay valid until weir_scope_wait has returned (or until its continuation
+ * runs), no longer.
  */
 typedef struct weir_scope {
     /* who completes a member that it stole writes `done`; all read */

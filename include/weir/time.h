@@ -13,8 +13,8 @@
  * WEIR_DISCARD makes all of them due at once and drops their tasks as it drops any task that has not begun (weir_stop).
  * A sleeping runtime with pending timers uses no processor until the first is due.
  *
- * A worker that waits in a join or a scope fires no timers: another worker does, or a spare one, or the waiter when nobody
- * else is left (weir/io.h).
+ * A worker that waits in a join or a scope fires no timers: another worker does, or a spare one, or the waiter when
+ * nobody else is left (weir/io.h).
  *
  * Threads: functions that take a `weir_worker *` are called on that worker only. The others: any thread.
  * Source: hierarchical timing wheels, Varghese and Lauck (SOSP 1987).

@@ -20,8 +20,8 @@
 #define DEFAULT_STACK_SIZE (8u << 20)
 #define DEFAULT_SPIN_US 50u /* about twice a futex wake-up: bench `wake`, docs/decisions/0004 */
 #define DEFAULT_GUESTS 4u
-#define DEFAULT_SPARE_WORKERS 96u    /* bench `requests`, steady16k: p99 5.7 ms, with 64 6.1, with 256 6.2; address space only */
-#define DEFAULT_GROW_AFTER_US 1000u  /* bench `requests`, scale: p99 1.8 ms, and 2.7 with 2000; steady8k stays at the minimum */
+#define DEFAULT_SPARE_WORKERS 96u    /* bench `requests`, steady16k: p99 5.7 ms, with 64 6.1, with 256 6.2 */
+#define DEFAULT_GROW_AFTER_US 1000u  /* bench `requests`, scale: p99 1.8 ms, with 2000 2.7; steady8k: no more */
 #define DEFAULT_RETIRE_AFTER_MS 200u /* a choice: back at the minimum within 0.5 s of calm */
 #define GROW_AFTER_US_MIN 100u
 #define GROW_AFTER_US_MAX 10000000u

@@ -26,8 +26,8 @@ void handle_leave(weir_runtime *h);
 /* The same for who may close it. */
 int handle_enter_to_stop(weir_runtime *h, struct runtime **rt) MUST_USE;
 /*
- * Makes the handle stale and waits until everybody else has left it; the caller has entered it to stop it. 0: the entry is free, the
- * runtime is the caller's alone. -ETIMEDOUT: the handle is as it was.
+ * Makes the handle stale and waits until everybody else has left it; the caller has entered it to stop it. 0: the entry
+ * is free, the runtime is the caller's alone. -ETIMEDOUT: the handle is as it was.
  */
 int handle_close(weir_runtime *h, uint64_t deadline) MUST_USE;
 /* One stopper at a time. False: another thread is at it. The caller holds the runtime. */

@@ -20,8 +20,8 @@
 #define OS_FOREVER UINT64_MAX
 
 /*
- * Sleeps while *word == expected, until woken or until the absolute CLOCK_MONOTONIC `deadline` in ns (OS_FOREVER: none).
- * Returns 0 (woken, value differed, or spuriously: the caller checks its condition again) or -ETIMEDOUT.
+ * Sleeps while *word == expected, until woken or until the absolute CLOCK_MONOTONIC `deadline` in ns (OS_FOREVER:
+ * none). Returns 0 (woken, value differed, or spuriously: the caller checks its condition again) or -ETIMEDOUT.
  */
 int os_futex_wait(weir_atomic_u32 *word, uint32_t expected, uint64_t deadline);
 /* Wakes up to n sleepers on word. The word may already be unmapped: it is used as a key only. Returns how many. */
@@ -56,8 +56,8 @@ void os_free(void *p, size_t size);
 void *os_alloc_sparse(size_t size, size_t align) __attribute__((warn_unused_result));
 void os_free_sparse(void *p, size_t size);
 /*
- * Makes os_alloc()ed memory larger or smaller, zeroed behind `size`, at a new address; large memory is not copied. p may
- * be NULL with size 0. NULL: no memory; the old is unchanged.
+ * Makes os_alloc()ed memory larger or smaller, zeroed behind `size`, at a new address; large memory is not copied. p
+ * may be NULL with size 0. NULL: no memory; the old is unchanged.
  */
 void *os_resize(void *p, size_t size, size_t now, size_t align) __attribute__((warn_unused_result));
 
@@ -77,8 +77,8 @@ struct os_thread {
 int os_thread_start(struct os_thread *t, const char *name, size_t stack, int cpu, void *(*fn)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
 /*
- * From here on timed sleeps of the calling thread end when they are to end; false: as those of the thread that started it,
- * usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.
+ * From here on timed sleeps of the calling thread end when they are to end; false: as those of the thread that started
+ * it, usually up to 50 us late, so that the ends of many threads' sleeps cost one interrupt.
  */
 void os_exact_sleeps(bool exact);
 /* What is to be done when a thread ends. The caller's memory; free for reuse when fn is called. */

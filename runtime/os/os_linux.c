@@ -219,7 +219,7 @@ static size_t round_up(size_t n, size_t to)
 }
 
 #define HUGE_MIN ((size_t)4 << 20)  /* bytes: from here on a mapping asks for huge pages */
-#define HUGE_PAGE ((size_t)2 << 20) /* bytes: what a large mapping is aligned to, so that huge pages fit and move whole */
+#define HUGE_PAGE ((size_t)2 << 20) /* bytes: large mappings are aligned to it: huge pages fit and move whole */
 
 /* A mapping is zeroed and aligned to a page; for more, map too much and cut off both ends. */
 static void *map(size_t size, size_t align)

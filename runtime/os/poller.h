@@ -43,8 +43,8 @@ enum poller_op {
 #define POLLER_CANCELLED 1u /* somebody asked */
 #define POLLER_LATE 2u      /* its deadline has passed */
 #define POLLER_WAITS 4u     /* (uring) for readiness, after -EAGAIN */
-#define POLLER_OVER 16u     /* to be handed back */
 #define POLLER_BEGUN 8u     /* (epoll) a connect that is under way */
+#define POLLER_OVER 16u     /* to be handed back */
 
 /* What is known of a descriptor. */
 struct poller_fd {
@@ -131,8 +131,8 @@ extern const struct poller_kind poller_uring;
 
 /* --- io_call.c: an operation as a plain system call --- */
 
-/* Without blocking, so far as that can be had: the result, or -EAGAIN, as for a wait for readiness: that is asked for by
- * beginning it. */
+/* Without blocking, so far as that can be had: the result, or -EAGAIN, as for a wait for readiness: that is asked for
+ * by beginning it. */
 int64_t io_call_try(weir_io *io);
 /* The same for what writes, with one call at most; -EAGAIN for all else. */
 int64_t io_call_try_write(const weir_io *io);

@@ -6,11 +6,12 @@
  * Invariants: a descriptor's registration is one-shot and armed for what its operations wait for, whenever one waits.
  * It is armed anew at each start, by a call that tells a descriptor that was closed and opened again: EP-A nobody waits
  * for a registration that is gone, once its number is used again. EP-B An event of a registration that is not a
- * descriptor's last, of a file that was closed under this number and is open under another, is nobody's: it says nothing
- * about the file that has the number now, and who waits for readiness is told without a second look.
- * WEIR_POLL_AGAIN is the caller's word that neither need be asked. Then the registration is edge-triggered and kept: EP-C
- * as long as `kept` is set, whatever comes has not come yet or is in the kernel's list. An event that comes while nobody
- * waits, or that is the last one of its descriptor (its end, an error), clears it: the next wait arms anew, which asks.
+ * descriptor's last, of a file that was closed under this number and is open under another, is nobody's: it says
+ * nothing about the file that has the number now, and who waits for readiness is told without a second look.
+ * WEIR_POLL_AGAIN is the caller's word that neither need be asked. Then the registration is edge-triggered and kept:
+ * EP-C as long as `kept` is set, whatever comes has not come yet or is in the kernel's list. An event that comes while
+ * nobody waits, or that is the last one of its descriptor (its end, an error), clears it: the next wait arms anew,
+ * which asks.
  * Source: epoll(7).
  */
 #include <errno.h>
@@ -73,7 +74,7 @@ static int change_or_make(struct poller *p, struct poller_fd *fd, uint32_t event
 /* Waits for what the operations on the descriptor want. 0 or -errno. */
 static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
-    /* The error conditions always come, but with nothing else to wait for the registration must be armed all the same. */
+    /* Errors always come, but with nothing else to wait for the registration must be armed all the same. */
     int r = change_or_make(p, fd, events | (uint32_t)EPOLLONESHOT);
     fd->armed = r == 0 ? (uint16_t)events : 0;
     fd->kept = 0;
@@ -138,10 +139,10 @@ static int64_t try_again(weir_io *io, uint32_t events)
     return io->op == POLLER_POLL ? (int64_t)events : io_call_try(io);
 }
 
-/* Disarms a registration that nobody waits for. Its owner may have closed the file, and the number may be another one's:
- * then the kernel knows none under that number, since nothing is registered before this returns, and nothing is changed.
- * The call itself, as epoll_ctl() would be taken for a use of the descriptor that must come before its close (the thread
- * sanitizer does). */
+/* Disarms a registration that nobody waits for. Its owner may have closed the file, and the number may be another
+ * one's: then the kernel knows none under that number, since nothing is registered before this returns, and nothing is
+ * changed. The call itself, as epoll_ctl() would be taken for a use of the descriptor that must come before its close
+ * (the thread sanitizer does). */
 static void disarm(const struct poller *p, const struct poller_fd *fd)
 {
     struct epoll_event e = event_of(p, fd, (uint32_t)EPOLLONESHOT);

@@ -102,8 +102,8 @@ struct weir_graph {
     uint32_t id;
     bool frozen;
     bool ranked;              /* some node has a priority */
-    bool weak;                /* some node is a condition: counters may be left short, so each time begins with a sweep */
-    uint64_t asks;            /* lowest rank of the sets of semaphores that nodes, of graphs within it too, ask for; 0 */
+    bool weak;                /* some node is a condition: counters may be left short, so each time begins by a sweep */
+    uint64_t asks;            /* lowest rank of the sets of semaphores that nodes, also of inner graphs, ask for; 0 */
     uint32_t depth;           /* graphs within graphs, itself included */
     weir_atomic_u32 users;    /* runs, and graphs that contain this one */
 };

@@ -29,8 +29,8 @@ static void move(struct vector *v, void *block, size_t room, size_t size)
     *v = (struct vector){block, count, room, v->streamed, false};
 }
 
-/* Moves into a block that was another graph's, one that is large enough for the next steps, too, if there is one. False:
- * there is none. */
+/* Moves into a block that was another graph's, one that is large enough for the next steps, too, if there is one.
+ * False: there is none. */
 static bool move_to_stock(struct vector *v, size_t room, size_t size)
 {
     size_t bytes;
@@ -217,7 +217,7 @@ int weir_graph_add_spec(weir_graph *g, const weir_node_spec *s, weir_node *out)
     size_t length = s->name != NULL ? strlen(s->name) : 0;
     if (s->kind == WEIR_NODE_GRAPH && s->semaphores != NULL && s->graph->asks != 0 &&
         s->graph->asks <= s->semaphores->rank)
-        return -EDEADLK; /* its inner nodes wait while it holds permits: only for sets of higher ranks, so in no circle */
+        return -EDEADLK; /* inner nodes wait while it holds permits: only for sets of higher ranks, so in no circle */
     if (s->kind == WEIR_NODE_GRAPH && s->graph->depth >= GRAPH_DEPTH_MAX)
         return -ENOSPC;
     if (g->names.count + length + 2 > UINT32_MAX || (needs_slot(s) && g->slots.count >= WEIR_GRAPH_SLOTS_MAX))

@@ -77,7 +77,8 @@ static inline struct range *range_new(struct strand *s, uint32_t first, uint32_t
             return NULL;
         run_task_init(s->run, &r->task, range_run);
         /* relaxed: not shared yet */
-        atom_store(&r->task.state, atom_load(&r->task.state, memory_order_relaxed) | STATE_POOLED, memory_order_relaxed);
+        atom_store(&r->task.state, atom_load(&r->task.state, memory_order_relaxed) | STATE_POOLED,
+                   memory_order_relaxed);
         r->run = s->run;
     }
     r->first = first;

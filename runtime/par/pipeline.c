@@ -118,7 +118,7 @@ static int pipeline_go(struct runtime *rt, struct worker *w, struct pipeline *p)
         p->tokens[i].p = p;
         p->tokens[i].number = i;
     }
-    for (uint32_t k = 0; k < p->n; k++) /* relaxed: not shared yet. At the first place of each stage it is always its turn */
+    for (uint32_t k = 0; k < p->n; k++) /* relaxed: not shared yet. The first place of each stage always has its turn */
         atom_store(gate_of(p, k, 0), k == 0 ? NULL : GATE_TURN, memory_order_relaxed);
     for (uint32_t i = 1; i < p->n_tokens; i++)
         atom_store(gate_of(p, 0, i), (void *)&p->tokens[i], memory_order_relaxed); /* relaxed: the same */

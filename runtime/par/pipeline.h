@@ -17,8 +17,8 @@
 static inline bool gate_item_comes(weir_atomic_ptr *gate, void *token)
 {
     void *there = NULL;
-    /* [PI1] release: the item before its token. On failure acquire: what the stage did with the items before. Pairs with
-     * the other. */
+    /* [PI1] release: the item before its token. On failure acquire: what the stage did with the items before. Pairs
+     * with the other. */
     if (atom_cas(gate, &there, token, memory_order_release, memory_order_acquire))
         return false;
     atom_store(gate, NULL, memory_order_relaxed); /* relaxed: both have come; the next pair is ordered by [PI2] */

@@ -17,7 +17,7 @@
 
 #define LEAF_PS UINT64_C(5000000)   /* 5 us: 1 % for the clock and the fork; bench `saxpy` */
 #define LONG_PS UINT64_C(100000000) /* 100 us: a leaf of a loop that takes many of them; bench `saxpy` gains 2 % */
-#define LONG_PART 32u               /* such a leaf is that part, at most, of the largest one that LEAVES_PER_WORKER allow */
+#define LONG_PART 32u               /* such a leaf is that part, at most, of the largest that LEAVES_PER_WORKER allow */
 #define SHORT_PS UINT64_C(3000000)  /* 3 us: below it a hand-over costs more than it saves; bench `loopcall` */
 #define WAKE_PS UINT64_C(40000000)  /* 40 us: a wake-up costs the waker 10 us and comes 28 us later */
 #define LEAVES_PER_WORKER 8u        /* at least: what one may have to wait for at the end is a sixteenth of all */

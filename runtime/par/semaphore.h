@@ -3,8 +3,8 @@
  * semaphore.h - sets of counting semaphores that are asked for, never waited on.
  *
  * A request names all that it needs as one set of bits and is granted whole or queued whole, so nobody holds one permit
- * while waiting for another. Requests are served one at a time, without a lock: who finds the set at rest serves his own
- * request and all that come in meanwhile; everybody else leaves his request and goes on with other work.
+ * while waiting for another. Requests are served one at a time, without a lock: who finds the set at rest serves his
+ * own request and all that come in meanwhile; everybody else leaves his request and goes on with other work.
  *
  * Threads: any.
  * Invariants:
@@ -44,8 +44,8 @@ struct weir_semaphores {
 };
 
 /*
- * Asks for p->wants; or gives it back. Returns the records that came out, oldest first, p perhaps among them: granted, or
- * returned. The caller makes the owners of all others run.
+ * Asks for p->wants; or gives it back. Returns the records that came out, oldest first, p perhaps among them: granted,
+ * or returned. The caller makes the owners of all others run.
  */
 struct permit *semaphore_ask(weir_semaphores *set, struct permit *p) MUST_USE;
 struct permit *semaphore_return(weir_semaphores *set, struct permit *p) MUST_USE;

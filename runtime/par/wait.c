@@ -15,8 +15,8 @@
 
 #include "obs/probes.h"
 
-#define WAIT_ALONE_NS UINT64_C(500000) /* asleep without a spare worker in its place: a choice, half of the 1 ms within which
-                                          other work shall go on, and much longer than most waits */
+#define WAIT_ALONE_NS UINT64_C(500000) /* asleep without a spare worker in its place: a choice, half of the 1 ms within
+                                          which other work shall go on, and much longer than most waits */
 #define WAIT_SPIN_NS UINT64_C(50000) /* a futex sleep and wake-up cost about 40 us on the reference machine */
 
 /* What is waited for. The callbacks are constant-folded where the loop is inlined. */

@@ -22,7 +22,7 @@ static uint64_t time_of(uint64_t ticks)
     return os_ticks_to_ns(ticks);
 }
 
-/* How long a task that was just taken has waited in the injector or the inbox; 0 if it was submitted before anybody asked. */
+/* How long a task just taken has waited in the injector or the inbox; 0 if it was submitted before anybody asked. */
 static uint64_t queue_time_ns(const weir_task *t, uint64_t ticks)
 {
     /* Clocks of two processors differ by a little. */
@@ -121,7 +121,8 @@ static bool is_shallow(struct runtime *rt)
 static bool is_prompt(struct runtime *rt, uint64_t now)
 {
     weir_codel *c = &rt->admission.time;
-    if (LIKELY(!weir_codel_is_shedding(c)) && LIKELY(now < atom_load(&c->end, memory_order_relaxed))) /* relaxed: a hint */
+    /* relaxed: a hint */
+    if (LIKELY(!weir_codel_is_shedding(c)) && LIKELY(now < atom_load(&c->end, memory_order_relaxed)))
         return true;
     return weir_codel_admit(c, now, intake_shared_depth(rt)) == 0;
 }

@@ -5,8 +5,9 @@
  * Threads: any that holds the runtime; admission_taken: a worker of it. The guards are their own authorities about
  * threads (sync/watermark.c, codel.c, breaker.c, teller.c).
  * Invariants: A1 a refused submit leaves the task as it was. A2 a probe that passed and was not accepted is cancelled.
- * A3 only a task that is marked sheddable is shed, and it is shed by running what its owner gave for that. A4 the numbers
- * may change at any time: a decision may see some old and some new ones, never a listener with another one's argument.
+ * A3 only a task that is marked sheddable is shed, and it is shed by running what its owner gave for that. A4 the
+ * numbers may change at any time: a decision may see some old and some new ones, never a listener with another one's
+ * argument.
  */
 #ifndef WEIR_SCHED_ADMISSION_H
 #define WEIR_SCHED_ADMISSION_H
@@ -55,7 +56,8 @@ int admission_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n
                            uint64_t deadline, size_t *accepted);
 /* A submitter has put something into an injector or an inbox. */
 void admission_grew_slow(struct runtime *rt);
-/* The worker has taken these from an injector or its inbox, at the time `ticks`; those that must be shed are marked (STATE_SHED). */
+/* The worker has taken these from an injector or its inbox, at the time `ticks`; sets STATE_SHED in those that
+ * are to be shed. */
 void admission_taken_slow(struct worker *w, weir_task *const *tasks, size_t n, uint64_t ticks);
 /* A request tells how it went. */
 void admission_report(struct runtime *rt, const weir_task *t, bool success);

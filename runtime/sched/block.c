@@ -3,8 +3,8 @@
  * block.c - a worker that is about to block gives its processor away, and takes it back.
  *
  * Threads: the worker.
- * Invariants: S3 of elastic.h: who makes the runtime short looks whether somebody sleeps or searches, and calls one more
- * worker if not.
+ * Invariants: S3 of elastic.h: who makes the runtime short looks whether somebody sleeps or searches, and calls one
+ * more worker if not.
  */
 #include <errno.h>
 
@@ -20,8 +20,8 @@ void block_enter(struct worker *w)
     struct runtime *rt = w->rt;
     if (!has_seat(w) || !duty_is_short(&rt->elastic.duty, duty_block(&rt->elastic.duty)))
         return;
-    /* [EL1] forbids: this worker counts on a searcher, or on a sleeper that becomes one, who has looked at the duty word
-     * before this worker was counted as blocked; pairs with idle_end_search(). */
+    /* [EL1] forbids: this worker counts on a searcher, or on a sleeper that becomes one, who has looked at the duty
+     * word before this worker was counted as blocked; pairs with idle_end_search(). */
     atom_fence(memory_order_seq_cst);
     if (idle_all_busy(&rt->idle))
         elastic_call(rt, CALLER_WORKER);

@@ -10,11 +10,11 @@
  * target   how many should not be blocked, between min and max: the governor raises it, workers that idle lower it
  * version  counts changes of `on duty`: who reads the word twice around another word knows that it stood still
  *
- * "Active" is on duty less blocked. The runtime is short while active < target and a seat is left; it has a surplus while
- * active > target.
+ * "Active" is on duty less blocked. The runtime is short while active < target and a seat is left; it has a surplus
+ * while active > target.
  *
- * Threads: any. Invariants: each change is one read-modify-write, so that all decisions about one surplus worker, or one
- * missing one, are made in one order. min <= target <= max <= seats; blocked <= on duty <= seats,
+ * Threads: any. Invariants: each change is one read-modify-write, so that all decisions about one surplus worker, or
+ * one missing one, are made in one order. min <= target <= max <= seats; blocked <= on duty <= seats,
  * but for one more that stands in (duty_stand_in()).
  */
 #ifndef WEIR_DUTY_H
@@ -201,7 +201,7 @@ static inline MUST_USE bool duty_leave(struct duty *d)
     return true;
 }
 
-/* A worker that has idled for long stays, for want of others; no more than the minimum are wanted. False: it may leave. */
+/* A worker that has idled for long stays: no more than the minimum are wanted, or are there. False: it may leave. */
 static inline MUST_USE bool duty_stay(struct duty *d)
 {
     uint64_t word = duty_read(d);

@@ -13,13 +13,13 @@
 
 #define RETRY_NS UINT64_C(10000000) /* a choice: a process out of threads is not asked again for 10 ms */
 
-/* After a place on duty was given up: whoever is the last to announce itself, or to leave, ends the runtime or says that
- * it rests. */
+/* After a place on duty was given up: whoever is the last to announce itself, or to leave, ends the runtime or says
+ * that it rests. */
 static void check_rest_behind(struct runtime *rt)
 {
-    /* [EL7] forbids: a sleeper still counts the place that was left, while who left it misses the sleeper: neither ends the
-     * runtime; pairs with idle_announce(). [EL5] forbids: a spare misses the end while who ends the runtime misses the
-     * spare; pairs with end_if_dry(). */
+    /* [EL7] forbids: a sleeper still counts the place that was left, while who left it misses the sleeper: neither ends
+     * the runtime; pairs with idle_announce(). [EL5] forbids: a spare misses the end while who ends the runtime misses
+     * the spare; pairs with end_if_dry(). */
     atom_fence(memory_order_seq_cst);
     runtime_check_rest(rt);
 }

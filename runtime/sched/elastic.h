@@ -4,8 +4,8 @@
  *
  * A runtime has a constant number of seats. Seats 0 to min - 1 always have a worker on duty. Each other seat is
  *
- *   on duty     its worker runs, searches, is blocked, or is announced as asleep (idle.h); one announced by proxy may be
- *               absent: without a thread, which its waker then starts
+ *   on duty     its worker runs, searches, is blocked, or is announced as asleep (idle.h); one announced by proxy may
+ *               be absent: without a thread, which its waker then starts
  *   spare       off duty; its thread sleeps and ends after `retire_after_ms`
  *   vacant      off duty, without a thread
  *
@@ -17,10 +17,10 @@
  * Invariants:
  *  S1  A seat is its thread's while that runs; otherwise it belongs to who cleared its bit, in `asleep`, `spare` or
  *      `vacant`, until that sets the next bit or starts or wakes the thread.
- *  S2  Only a worker with nothing on its deque leaves duty, and it does not count as a searcher then: nobody relies on it.
+ *  S2  Only a worker with nothing on its deque leaves duty, and it is no searcher then: nobody relies on it.
  *  S3  While the runtime is short, somebody is announced as asleep, or searches, or is on its way to call one in: who
- *      blocks, and the last searcher who leaves with work while nobody sleeps. (Not if no seat or thread was to be had: then
- *      the next submit or the governor tries again.) So work that comes finds somebody to wake.
+ *      blocks, and the last searcher who leaves with work while nobody sleeps. (Not if no seat or thread was to be had:
+ *      then the next submit or the governor tries again.) So work that comes finds somebody to wake.
  *  S4  on duty is raised before the seat is announced, and lowered after its announcement was taken back: while
  *      something runs, fewer sleep than are on duty.
  */
@@ -58,9 +58,8 @@ void elastic_withdraw(struct runtime *rt);
 
 enum elastic_rest { REST_WOKEN, REST_HANDED, REST_AGAIN, REST_RETIRED };
 
-/* Asleep, announced or off duty. REST_WOKEN: counts as searching. REST_HANDED: does not, and has
- * got a task (handoff.h). REST_AGAIN: not announced any more, nor searching.
- * REST_RETIRED: off duty for good, the thread shall end. The worker. */
+/* The worker sleeps, announced or off duty. REST_WOKEN: counts as searching. REST_HANDED: does not, and has got a task
+ * (handoff.h). REST_AGAIN: not announced any more, nor searching. REST_RETIRED: off duty for good, the thread ends. */
 enum elastic_rest elastic_sleep(struct worker *w, bool announced);
 /* A worker with nothing to do, not searching, goes off duty if it is a surplus, and sleeps. REST_AGAIN: it is not. */
 enum elastic_rest elastic_step_down(struct worker *w);

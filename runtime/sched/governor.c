@@ -18,8 +18,8 @@
 
 #define LOOKS_PER_LIMIT 2u                 /* a mark is at most half its limit late */
 #define TICK_MIN_NS UINT64_C(250000)       /* a choice: a look costs some microseconds */
-#define CALM_TICKS 16u                     /* a choice: empty looks before the governor sleeps, so that it is not woken anew all
-                                              the time by a stream that just keeps up */
+#define CALM_TICKS 16u                     /* a choice: empty looks before the governor sleeps, so that a stream that
+                                              just keeps up does not wake it all the time */
 #define GOVERNOR_STACK ((size_t)256 << 10) /* bytes */
 
 enum governor_state { GOVERNOR_ASLEEP, GOVERNOR_AWAKE, GOVERNOR_LEAVE };
@@ -77,7 +77,8 @@ static void doze(struct runtime *rt)
            atom_load(&g->state, memory_order_relaxed) == GOVERNOR_ASLEEP) /* relaxed: nothing is read behind it */
         os_futex_wait(&g->state, GOVERNOR_ASLEEP, OS_FOREVER);
     state = GOVERNOR_ASLEEP;
-    (void)atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed); /* relaxed */
+    /* relaxed: as above */
+    (void)atom_cas(&g->state, &state, (uint32_t)GOVERNOR_AWAKE, memory_order_relaxed, memory_order_relaxed);
     g->calm = 0;
     set_mark(g, taken(rt) + intake_shared_depth(rt));
 }

@@ -2,8 +2,8 @@
  *
  * governor.h - lets a runtime grow towards max_workers while submitted work waits too long.
  *
- * It has a thread of its own, because the case that matters most is that every worker is stuck in a call that blocks and
- * nobody said so. The thread exists only where max_workers is above min_workers.
+ * It has a thread of its own, because the case that matters most is that every worker is stuck in a call that blocks
+ * and nobody said so. The thread exists only where max_workers is above min_workers.
  *
  * Threads: start, stop: who creates and frees the runtime. arm: any that holds the runtime.
  * Invariants: while the injector holds work that no sleeping or searching worker will look at, the governor is awake or

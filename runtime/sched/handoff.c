@@ -17,8 +17,8 @@ static bool wake_with(struct runtime *rt, uint32_t id, weir_task *t)
     struct idle *idle = &rt->idle;
     if (!idle_withdraw(idle, id))
         return false;
-    /* [HO2] forbids: the runtime ends without counting on the claimed worker while the giver misses that it stops; pairs
-     * with end_if_dry(). [HO1] release: the task before the hand; pairs with hand_take(). */
+    /* [HO2] forbids: the runtime ends without counting on the claimed worker while the giver misses that it stops;
+     * pairs with end_if_dry(). [HO1] release: the task before the hand; pairs with hand_take(). */
     atom_fence(memory_order_seq_cst);
     bool running = runtime_phase(rt) == PHASE_RUNNING;
     if (LIKELY(running))
@@ -27,9 +27,9 @@ static bool wake_with(struct runtime *rt, uint32_t id, weir_task *t)
     return running;
 }
 
-/* Whether a sleeper is to be woken for one task: not while somebody searches, nor before the one that was woken last has
- * begun (then a searcher is woken, who wakes the next one: P3); and not where processors are short, and who was woken may
- * have to wait for one. */
+/* Whether a sleeper is to be woken for one task: not while somebody searches, nor before the one that was woken last
+ * has begun (then a searcher is woken, who wakes the next one: P3); and not where processors are short, and who was
+ * woken may have to wait for one. */
 static bool sleeper_is_wanted(const struct runtime *rt)
 {
     const struct idle *idle = &rt->idle;

@@ -2,20 +2,21 @@
  *
  * handoff.h - the hand of a worker: a word on the line that it looks at first, into which it is given a task directly.
  *
- * A task that goes through a queue costs whoever is hungry several cache lines one after the other: the queue's end, the
- * slot, the counter that decides who gets it. A hand is one line. So a fork that finds its deque empty but for itself and
- * somebody hungry, and a submit that finds empty queues and a sleeper, give the task away.
+ * A task that goes through a queue costs whoever is hungry several cache lines one after the other: the queue's end,
+ * the slot, the counter that decides who gets it. A hand is one line. So a fork that finds its deque empty but for
+ * itself and somebody hungry, and a submit that finds empty queues and a sleeper, give the task away.
  *
- * Threads: open and close: the worker itself. Take: any. Give: workers and guests (a fork), any that holds the runtime (a
- * submit).
+ * Threads: open and close: the worker itself. Take: any. Give: workers and guests (a fork), any that holds the runtime
+ * (a submit).
  * Invariants:
  *  H1  A hand is closed, open, or holds one task. Only its worker opens and closes it, and only within one search
  *      (search.c): what comes meanwhile is found there at the latest when it is closed.
  *  H2  A task gets into an open hand by a compare-and-swap, so there is one giver; into a closed one only from who has
  *      claimed the worker's announcement (idle.h, P1), before the token. The worker looks there when it has the token.
- *  H3  Whoever takes a task out of a hand leaves it closed, by a compare-and-swap: the worker, the join of a forked task,
- *      or a starving thief, to whom a hand is one more place to look (promise 2: its worker may not get a processor).
- *  H4  A task is given only if it does not overtake older ones: the giver's deque, or the injectors, are empty otherwise.
+ *  H3  Whoever takes a task out of a hand leaves it closed, by a compare-and-swap: the worker, the join of a forked
+ *      task, or a starving thief, to whom a hand is one more place to look (promise 2: its worker may not get a
+ *      processor).
+ *  H4  A task is given only if it overtakes no older ones: the giver's deque, or the injectors, are empty otherwise.
  */
 #ifndef WEIR_HANDOFF_H
 #define WEIR_HANDOFF_H
@@ -72,8 +73,8 @@ static inline bool hand_give(struct parking *p, weir_task *t)
 /* The same for a sleeper that the caller has claimed and not woken yet; behind a full fence. */
 static inline void hand_fill(struct parking *p, weir_task *t)
 {
-    /* [HO1] release: the task before the hand; pairs with hand_take(). The fence has released it already; this says so to
-     * the thread sanitizer, which knows no fences, and is the same instruction. */
+    /* [HO1] release: the task before the hand; pairs with hand_take(). The fence has released it already; this says so
+     * to the thread sanitizer, which knows no fences, and is the same instruction. */
     atom_store(&p->hand, (void *)t, memory_order_release);
 }
 

@@ -76,7 +76,8 @@ uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching)
     if (searching)
         atom_sub(&idle->searching, 1u, memory_order_relaxed); /* relaxed: as above */
     /* [EL7] the announcement, then the look at who is on duty; pairs with check_rest_behind() in elastic.c.
-     * [TM2] [TM4] the same, then the look at timers; pairs with tell() and timers_hand_on() in timers.c, and end_if_dry().
+     * [TM2] [TM4] the same, then the look at timers; pairs with tell() and timers_hand_on() in timers.c, and
+     * end_if_dry().
      * [PK4] forbids: the parker misses a task in its last sweep while the task's pusher misses the sleeper; pairs with
      * the fences in weir_push_slow() and submit.c; the heavy fence of the parker, or of one before it in the same era,
      * covers pushes that go fast. */
@@ -88,8 +89,8 @@ void idle_set_fenced(struct idle *idle, uint64_t sleepers)
 {
     uint64_t now = atom_load(&idle->sleepers, memory_order_relaxed); /* relaxed: the CAS decides */
     while (now / IDLE_ERA == sleepers / IDLE_ERA && !idle_is_fenced(now))
-        /* relaxed, both: what was pushed before the heavy fence the caller sees, takes, or passes on as any searcher; what
-         * comes later is pushed slowly */
+        /* relaxed, both: what was pushed before the heavy fence the caller sees, takes, or passes on as any searcher;
+         * what comes later is pushed slowly */
         if (atom_cas_weak(&idle->sleepers, &now, now | IDLE_FENCED, memory_order_relaxed, memory_order_relaxed))
             return;
 }
@@ -406,6 +407,6 @@ uint32_t idle_count_bits(const struct idle *idle)
 
 bool idle_is_announced(const struct idle *idle, uint32_t id)
 {
-    /* relaxed: the worker's own announcement; that somebody has claimed it is seen behind a fence [TM5], or by its token */
+    /* relaxed: the worker's own announcement; a claim by somebody is seen behind a fence [TM5], or by its token */
     return (atom_load(&idle->asleep[id / 64], memory_order_relaxed) & bit_of(id)) != 0;
 }

@@ -3,21 +3,22 @@
  * idle.h - who sleeps, who searches, and who must be woken.
  *
  * A worker that runs out of work searches for a while and then parks. Parking is a promise by the parker: it announces
- * itself, poisons every deque, passes a heavy fence, looks everywhere once more, and only then sleeps. So a pusher needs
- * to look at the sleepers only when its limit is poisoned, and an outside submitter after an ordinary full fence.
+ * itself, poisons every deque, passes a heavy fence, looks everywhere once more, and only then sleeps. So a pusher
+ * needs to look at the sleepers only when its limit is poisoned, and an outside submitter after an ordinary full fence.
  *
  * Threads: every function that takes a worker's number is called by that worker, except the wakes: any thread.
  * Invariants:
  *  P1  A set bit in `asleep` means: announced, not yet claimed. Whoever clears it owns the wake-up: the worker itself
  *      (idle_retract) or a waker, which then counts it as searching and hands it TOKEN_SEARCH; or one that has a task
- *      for it, fills its hand (handoff.h) and hands it TOKEN_HANDED: nobody counts on that one to look for anything else.
+ *      for it, fills its hand (handoff.h) and hands it TOKEN_HANDED: nobody counts on that one to look for more.
  *  P2  While somebody sleeps and nobody searches, every running worker's limit is poisoned, or the worker is on its way
  *      through weir_push_slow(), where it looks at the sleepers after a fence.
  *  P3  The last searcher to leave with work looks at all queues after a fence and wakes one more if anything is there.
  * A sleeper need not have a thread: a seat may be announced by another worker, which makes the parker's promise in its
- * place (elastic.c). Who claims its bit starts the thread; if that fails, the claimer leaves the search in its place (P3).
+ * place (elastic.c). Who claims its bit starts the thread; if that fails, the claimer leaves the search in its place
+ * (P3).
  *
- * Source: DESIGN section 5; the searching count follows Go's scheduler (spinning Ms) and tokio's.
+ * Source: the searching count follows Go's scheduler (spinning Ms) and tokio's; docs/memory-model.md has the proof.
  */
 #ifndef WEIR_IDLE_H
 #define WEIR_IDLE_H
@@ -31,6 +32,8 @@
 #define IDLE_WORKERS_MAX 1088u /* WEIR_WORKERS_MAX workers and 64 guests */
 #define IDLE_WORDS (IDLE_WORKERS_MAX / 64u)
 #define IDLE_NOBODY UINT32_MAX
+
+struct poller;
 
 /* Where one worker sleeps. */
 struct parking {
@@ -70,9 +73,9 @@ struct idle {
  * | era   | fenced | announced   |
  *
  * era     ends, and the next one begins, when nobody is announced any more
- * fenced  somebody who was announced in this era has since then poisoned every limit and passed the heavy fence. As long as
- *         somebody is announced a worker that clears its limit poisons it again at once, so who announces itself later in the
- *         era need do neither.
+ * fenced  somebody who was announced in this era has since then poisoned every limit and passed the heavy fence. As
+ *         long as somebody is announced a worker that clears its limit poisons it again at once, so who announces
+ *         itself later in the era need do neither.
  */
 #define IDLE_FENCED (UINT64_C(1) << 16)
 #define IDLE_ERA (UINT64_C(1) << 17)
@@ -83,7 +86,11 @@ static inline uint32_t idle_announced(uint64_t sleepers)
     return (uint32_t)(sleepers & (IDLE_FENCED - 1));
 }
 
-struct poller;
+static inline bool idle_is_fenced(uint64_t sleepers)
+{
+    return (sleepers & IDLE_FENCED) != 0;
+}
+
 /*
  * The keeper's word (timers.h). Who wakes somebody leaves the keeper for last.
  *
@@ -116,19 +123,15 @@ void idle_init(struct idle *idle, struct parking **parking, uint32_t workers, ui
 bool idle_begin_search(struct idle *idle) MUST_USE;
 /* Leaves the search with work. True: nobody searches any more while others sleep; the caller looks around (P3). */
 bool idle_end_search(struct idle *idle) MUST_USE;
-
 /* Begins to search, whoever else does: who was woken for a task that another has taken. */
 void idle_search_again(struct idle *idle);
 /* Leaves the search for good, at the end of the runtime: no duty to pass on. */
 void idle_abandon_search(struct idle *idle);
 
-/* Announces that worker `id` is about to sleep and ends its search, if it did search. A full fence. Returns the sleepers'
- * word: unless that is fenced, the caller poisons all limits, passes the heavy fence, and says so. */
+/* Announces that worker `id` is about to sleep and ends its search, if it did search. A full fence. Returns the
+ * sleepers' word: unless that is fenced, the caller poisons all limits, passes the heavy fence, and says so. */
 uint64_t idle_announce(struct idle *idle, uint32_t id, bool searching);
-static inline bool idle_is_fenced(uint64_t sleepers)
-{
-    return (sleepers & IDLE_FENCED) != 0;
-}
+/* It has done so. */
 void idle_set_fenced(struct idle *idle, uint64_t sleepers);
 /* Takes the announcement back; the worker searches again. */
 void idle_retract(struct idle *idle, uint32_t id);
@@ -181,8 +184,8 @@ unsigned idle_notify_waiter(struct idle *idle, const void *serving);
 
 enum idle_slept { SLEPT_WOKEN, SLEPT_HANDED, SLEPT_NUDGED, SLEPT_ROUSED, SLEPT_TIMEOUT, SLEPT_NEWS, SLEPT_OVER };
 
-/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching; SLEPT_HANDED: does not. SLEPT_OVER: who stands in
- * shall look at what it waits for. Otherwise the announcement, if any, stands. */
+/* Like idle_sleep() until a deadline. SLEPT_WOKEN: counts as searching; SLEPT_HANDED: does not. SLEPT_OVER: who stands
+ * in shall look at what it waits for. Otherwise the announcement, if any, stands. */
 enum idle_slept idle_sleep_until(struct idle *idle, uint32_t id, uint64_t deadline) MUST_USE;
 /* The same in a poller: SLEPT_NEWS: it has something. SLEPT_TIMEOUT may come early. */
 enum idle_slept idle_sleep_polling(struct idle *idle, uint32_t id, struct poller *p, uint64_t deadline) MUST_USE;
@@ -204,6 +207,7 @@ void idle_clear_search(struct idle *idle, uint32_t id);
 void idle_set_settled(struct idle *idle, uint32_t id, bool settled);
 /* Whether a withdrawn sleeper sleeps for good: one that is still looking may have found a task and must be woken. */
 bool idle_is_settled(const struct idle *idle, uint32_t id);
+
 /* --- the keeper (timers.c) --- */
 
 /* Its word, or IDLE_NO_KEEPER. */

@@ -5,8 +5,8 @@
  * What idle.c and idle_wait.c share; nobody else includes it.
  *
  * Threads: any thread hands a token; the place's own worker takes it and sets the marks, but for MARK_ABSENT, which is
- * set by who owns the seat. Invariants: see idle.h. Tokens of the waker are handed by who has cleared the worker's bit in
- * `asleep` (P1), and the thread that is woken finds them in the word: a wake-up without a token is spurious.
+ * set by who owns the seat. Invariants: see idle.h. Tokens of the waker are handed by who has cleared the worker's bit
+ * in `asleep` (P1), and the thread that is woken finds them in the word: a wake-up without a token is spurious.
  */
 #ifndef WEIR_IDLE_TOKEN_H
 #define WEIR_IDLE_TOKEN_H
@@ -19,7 +19,7 @@
 #define TOKEN_NUDGE UINT32_C(4)    /* reckon the deadline of your sleep anew */
 #define MARK_UNTIMED UINT32_C(8)   /* the sleeper has no deadline: a nudge must wake it */
 #define MARK_ABSENT UINT32_C(16)   /* the seat has no thread */
-#define MARK_SETTLED UINT32_C(32)  /* the worker's last look is over: it sleeps until a token, a nudge or its deadline */
+#define MARK_SETTLED UINT32_C(32)  /* the worker's last look is over: it sleeps to a token, a nudge or its deadline */
 #define TOKEN_ROUSE UINT32_C(64)   /* look whether you are the keeper, and until when */
 #define MARK_POLLING UINT32_C(128) /* the sleeper is in the poller: it must be rung */
 #define TOKEN_HANDED UINT32_C(256) /* claimed from `asleep`: a task is in your hand */
@@ -62,8 +62,8 @@ static inline uint32_t take_token(struct idle *idle, uint32_t id, uint32_t token
     struct parking *p = idle->parking[id];
     for (;;) {
         uint32_t now = atom_load(&p->token, memory_order_relaxed); /* relaxed: the AND below acquires */
-        if (now & tokens)
-            return atom_and(&p->token, ~tokens, memory_order_acquire) & tokens; /* [PK2] acquire: pairs with hand_token() */
+        if (now & tokens) /* [PK2] acquire: pairs with hand_token() */
+            return atom_and(&p->token, ~tokens, memory_order_acquire) & tokens;
         os_futex_wait(&p->token, now, OS_FOREVER);
     }
 }

@@ -53,7 +53,8 @@ void idle_wake_waiter(struct idle *idle, uint32_t id)
 
 bool idle_is_told(const struct idle *idle, uint32_t id)
 {
-    return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & TOKEN_WAIT) != 0; /* relaxed: as in idle_wait() */
+    /* relaxed: as in idle_wait() */
+    return (atom_load(&idle->parking[id]->token, memory_order_relaxed) & TOKEN_WAIT) != 0;
 }
 
 void idle_wake_any_waiter(struct idle *idle)

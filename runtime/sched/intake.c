@@ -23,11 +23,11 @@
 /* --- gathering ------------------------------------------------------------------------------------------------ */
 
 /*
- * A worker that keeps up with a submitter reads each slot as soon as it is filled: both work on the same cache line, and
- * each task costs several transfers of it. So when many takes in a row brought next to nothing, though they came at
- * once, the worker leaves the queue alone for a moment and looks whether tasks have come together meanwhile. If so it goes on
- * like this; otherwise (an exchange of single requests and answers) it is prompt again for the next TRICKLE takes.
- * Returns whether the queue was to be left alone.
+ * A worker that keeps up with a submitter reads each slot as soon as it is filled: both work on the same cache line,
+ * and each task costs several transfers of it. So when many takes in a row brought next to nothing, though they came at
+ * once, the worker leaves the queue alone for a moment and looks whether tasks have come together meanwhile. If so it
+ * goes on like this; otherwise (an exchange of single requests and answers) it is prompt again for the next TRICKLE
+ * takes. Returns whether the queue was to be left alone.
  */
 static bool gather(struct worker *w)
 {
@@ -332,8 +332,8 @@ int intake_init(struct runtime *rt, uint32_t domains)
     if (rt->injectors == NULL)
         return -ENOMEM;
     rt->injectors_size = domains * sizeof(*rt->injectors);
-    /* More workers than processors are there because tasks block, and a governor is: then what waits is not to wait in the
-     * deque of a worker that is stuck, where thieves have to fetch it and the governor doesn't see it. */
+    /* More workers than processors are there because tasks block, and a governor is: then what waits is not to wait in
+     * the deque of a worker that is stuck, where thieves have to fetch it and the governor doesn't see it. */
     rt->one_by_one = rt->config.max_workers > rt->processors || rt->config.max_workers > rt->count;
     for (uint32_t i = 0; i < domains; i++) {
         int r = injector_init(&rt->injectors[i], capacity / domains + (i < capacity % domains));

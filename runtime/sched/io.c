@@ -13,7 +13,7 @@
 #include "os/poller.h"
 #include "sched/worker.h"
 
-#define OWN_MAX 16u  /* a choice: so often a worker goes on with what it could do at once before it looks at the poller */
+#define OWN_MAX 16u  /* a choice: so often a worker goes on with what it could do at once before it asks the poller */
 #define LOCK_HELD 1u
 #define LOCK_MORE 2u /* look again: the inbox has something new, or a seat was left */
 
@@ -31,7 +31,7 @@ static bool try_lock(struct io *io, bool more)
 static bool unlock(struct io *io)
 {
     uint32_t held = LOCK_HELD;
-    /* [IO2] release: pairs with try_lock(). relaxed on failure: the AND acquires. Weak: for no reason it looks again. */
+    /* [IO2] release: pairs with try_lock(). relaxed on failure: the AND acquires. Weak: may look again. */
     if (LIKELY(atom_cas_weak(&io->lock, &held, 0u, memory_order_release, memory_order_relaxed)))
         return true;
     atom_and(&io->lock, ~LOCK_MORE, memory_order_acquire); /* [IO3] acquire: pairs with try_lock() */

@@ -19,8 +19,7 @@
  * sleeper (idle.h), and a waker that finds MARK_POLLING in its token rings the poller. Who parks while others are awake
  * does not sit: it becomes deputy, sleeps for DEPUTY_NS at a time, and takes the seat if nobody has looked there
  * meanwhile. So completions that a busy worker takes wake nobody, and one in a long task delays nobody for longer than
- * that. The keeper of timers (timers.h) is another office: one worker may hold both, and sleeps in
- * io_sleep() anyway.
+ * that. The keeper of timers (timers.h) is another office: one worker may hold both, and sleeps in io_sleep() anyway.
  *
  * Threads: io_start, io_flush, io_take, io_sleep, io_leave: the worker. io_cancel: any worker of the runtime.
  * Invariants:

@@ -30,8 +30,8 @@ static bool wants_holder(const weir_io *op)
     return op->op == POLLER_ACCEPT && io_call_may_block(op);
 }
 
-/* Whether -EAGAIN is the answer and no wait: of a local socket whose listener has no room, since nothing would tell when
- * there is. */
+/* Whether -EAGAIN is the answer and no wait: of a local socket whose listener has no room, since nothing would tell
+ * when there is. */
 static bool is_refused(const weir_io *op)
 {
     return op->op == POLLER_CONNECT && (op->marks & POLLER_BEGUN) == 0;

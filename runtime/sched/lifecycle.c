@@ -3,8 +3,8 @@
  * lifecycle.c - from a config to running workers, and back to nothing.
  *
  * Threads: see lifecycle.h.
- * Invariants: everything a worker can reach exists before the first thread starts, but for the deques of vacant seats, and
- * is freed after the last was joined.
+ * Invariants: everything a worker can reach exists before the first thread starts, but for the deques of vacant seats,
+ * and is freed after the last was joined.
  */
 #include "sched/lifecycle.h"
 
@@ -76,7 +76,7 @@ static void runtime_free(struct runtime *rt)
 
 /* --- domains -------------------------------------------------------------------------------------------------- */
 
-/* An injector for each cache domain, where workers stay on their processors: theirs, and which one is near to a submitter. */
+/* An injector for each cache domain, where workers are pinned: theirs, and which one is near to a submitter. */
 static int share_out(struct runtime *rt, const struct topology *topology)
 {
     if (!rt->config.pin || topology->domains == 1)

@@ -7,14 +7,14 @@
  *
  * Threads: the worker.
  * Invariants: everything in the deque descends from `lineage`, unless that is NULL: it is set when a task is taken from
- * elsewhere, onto an empty deque. `serving` is published only while a task of that lineage runs and has not yet paid: as
- * long as that is so, who waits for it can't have returned.
+ * elsewhere, onto an empty deque. `serving` is published only while a task of that lineage runs and has not yet paid:
+ * as long as that is so, who waits for it can't have returned.
  */
 #include "obs/probes.h"
 #include "sched/worker.h"
 
-#define STEP_DOWN_INTERVAL 16u /* times that a deque runs dry between two looks at a surplus: a choice; with 1, workers that
-                                  block in turn hand each other a processor at each task, at a wake-up a time */
+#define STEP_DOWN_INTERVAL 16u /* times that a deque runs dry between two looks at a surplus: a choice; with 1, workers
+                                  that block in turn hand each other a processor at each task, at a wake-up a time */
 
 static _Thread_local struct worker *self __attribute__((tls_model("initial-exec")));
 
@@ -60,8 +60,8 @@ static void *key_of(weir_task *t, const struct task_debt *debt)
     return debt->flags & STATE_SCOPED ? scope_of_done(debt->then) : NULL;
 }
 
-/* Whether there is nothing to be done for `t` but to run it: nobody waits for it, and it owes nobody anything. Most tasks from
- * outside are such (bench `submit`). */
+/* Whether there is nothing to be done for `t` but to run it: nobody waits for it, and it owes nobody anything. Most
+ * tasks from outside are such (bench `submit`). */
 static inline bool is_bare(const struct worker *w, const weir_task *t)
 {
     /* relaxed: got with the task itself */
@@ -254,8 +254,8 @@ static weir_task *next_task(struct worker *w, bool *fresh)
     return t != NULL ? t : worker_search(w);
 }
 
-/* Outside work is not starved by inside work: now and then it goes first. But not over tasks that a wait may need: it might
- * block on what the waiter holds, and a waiter can't get at tasks beneath something foreign. */
+/* Outside work is not starved by inside work: now and then it goes first. But not over tasks that a wait may need: it
+ * might block on what the waiter holds, and a waiter can't get at tasks beneath something foreign. */
 static weir_task *let_injected_first(struct worker *w, weir_task *t)
 {
     if (w->lineage != NULL && (t != NULL || deque_has_any(&w->dq))) {

@@ -6,7 +6,7 @@
  * with whatever it returns. That task's own forks have the deque's reserve.
  *
  * Threads: the worker.
- * Invariants: P2 of idle.h: the limit is left clear only if no sleeper was seen after the fence that follows clearing it.
+ * Invariants: P2 of idle.h: the limit is left clear only if no sleeper was seen after the fence that follows.
  */
 #include "sched/worker.h"
 

@@ -3,8 +3,8 @@
  * rest.h - tells the program's eventfd when all workers have gone to sleep.
  *
  * Threads: rest_tell: the worker that parks last; rest_set: one at a time, any thread.
- * Invariants: who rings has counted itself in `ringing` before it reads the descriptor; rest_set() changes the descriptor
- * before it looks at the count. So the old one is not written any more once rest_set() has returned.
+ * Invariants: who rings has counted itself in `ringing` before it reads the descriptor; rest_set() changes the
+ * descriptor before it looks at the count. So the old one is not written any more once rest_set() has returned.
  */
 #ifndef WEIR_REST_H
 #define WEIR_REST_H

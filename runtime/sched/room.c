@@ -11,12 +11,12 @@
 #include "os/os.h"
 
 #define ROOM_SHARE 2u /* the patient are woken when one part in so many is free */
-#define ROOM_LONG 16u /* tasks: who waits for a shorter queue is woken by any free slot. By the time half of it is free workers
-                         run dry: through 4 entries 170,000 tasks of 5 us a second, with half of it 120,000; through 16 entries
-                         155,000, with half of it 200,000 (bench `capacity`, 2 CPUs) */
+#define ROOM_LONG 16u /* tasks: who waits for a shorter queue is woken by any free slot. By the time half of it is free
+                         workers run dry: through 4 entries 170,000 tasks of 5 us a second, with half of it 120,000;
+                         through 16 entries 155,000, with half of it 200,000 (bench `capacity`, 2 CPUs) */
 #define NEAR_NS UINT64_C(20000) /* what a sleep and a wake-up take, about; and twice that is as long as anybody looks */
-#define LOOK_NS UINT64_C(2000)  /* a choice: the rate at which a ring is emptied is known by then; and what is lost if it is slow */
-#define LOOK_RELAXES 32u        /* a choice: pauses between two looks, of some 50 ns each: a look takes the line of `head` from workers */
+#define LOOK_NS UINT64_C(2000)  /* a choice: the rate at which a ring is emptied is known by then; lost if it is slow */
+#define LOOK_RELAXES 32u        /* a choice: pauses of some 50 ns between two looks, which take `head` from workers */
 #define VAIN 4u                 /* a choice: sleeps without a look after a look in vain */
 
 static bool is_patient(const struct room_wait *w)

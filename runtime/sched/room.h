@@ -2,12 +2,12 @@
  *
  * room.h - where submitters sleep while a ring is full, and when they are woken.
  *
- * A submitter that comes first looks again and again for as long as workers empty the ring so fast that a sleep and a wake-up
- * would take longer. Then it sleeps in patience, for ROOM_PATIENCE_NS at most: the patient are woken when half of the ring is
- * free (of a short one, when a slot is), so that a fast stream pays for one sleep and one wake-up per half a ring, not
- * per slot. Whoever has been patient for so long without success is eager from then on: woken as soon as a slot is free,
- * one submitter per task taken. So a submitter whose tasks are slow, or needed by others, never waits for more than the
- * room that it needs.
+ * A submitter that comes first looks again and again for as long as workers empty the ring so fast that a sleep and a
+ * wake-up would take longer. Then it sleeps in patience, for ROOM_PATIENCE_NS at most: the patient are woken when half
+ * of the ring is free (of a short one, when a slot is), so that a fast stream pays for one sleep and one wake-up per
+ * half a ring, not per slot. Whoever has been patient for so long without success is eager from then on: woken as soon
+ * as a slot is free, one submitter per task taken. So a submitter whose tasks are slow, or needed by others, never
+ * waits for more than the room that it needs.
  *
  * Threads: room_wait: submitters. room_notify: who has taken tasks. room_notify_all: any.
  * Invariants: no wake-up of an eager one is lost (eventcount.h). One of a patient one may come late, by its patience
@@ -40,8 +40,8 @@ struct room_wait {
     uint32_t key;
 };
 
-/* The ring is full: looks until as much of it is free as wakes the patient, if nobody waits yet and that is near. False: it is
- * time to sleep. */
+/* The ring is full: looks until as much of it is free as wakes the patient, if nobody waits yet and that is near.
+ * False: it is time to sleep. */
 bool room_is_near(struct room *room, struct ring *r);
 /* Begins a wait that ends at `deadline` (absolute, ns; OS_FOREVER: never). */
 void room_begin(struct room_wait *w, struct room *room, uint64_t deadline);
@@ -58,8 +58,8 @@ void room_notify_all(struct room *room);
 /* After n tasks were taken from r. A fence and two loads of one line when nobody waits. */
 static inline void room_notify(struct room *room, struct ring *r, uint32_t n)
 {
-    /* [EC1] seq_cst: as in eventcount_notify(): free slot, load waiters | add waiters, try the ring; pairs with the fence
-     * in eventcount_prepare(). */
+    /* [EC1] seq_cst: as in eventcount_notify(): free slot, load waiters | add waiters, try the ring; pairs with the
+     * fence in eventcount_prepare(). */
     atom_fence(memory_order_seq_cst);
     if (UNLIKELY(eventcount_has_waiters(&room->eager)) || UNLIKELY(eventcount_has_waiters(&room->patient)))
         room_notify_slow(room, r, n);

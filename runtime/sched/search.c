@@ -9,7 +9,7 @@
 #include "sched/worker.h"
 
 #define LOOKS 16u /* looks between two readings of the clock, each about 0.1 us */
-#define HURRY_SEARCHERS 2u /* per processor: a wake-up takes twice the processor time that it costs (bench `requests`) */
+#define HURRY_SEARCHERS 2u /* per processor: a wake-up takes twice the time of a processor (bench `requests`) */
 #define NS_PER_US UINT64_C(1000)
 
 /* Looks at the other deques up to `rounds` times, with pauses between, until there is a task here or outside work. */
@@ -65,7 +65,7 @@ static weir_task *leave_with(struct worker *w, weir_task *t)
     return t;
 }
 
-/* Leaves its sleep with the task that it was woken for, if nobody else has taken that meanwhile. Nobody counted on it. */
+/* Leaves its sleep with the task it was woken for, if nobody else has taken that meanwhile. Nobody counted on it. */
 static weir_task *leave_handed(struct worker *w)
 {
     weir_task *t = handoff_take(w, w);
@@ -103,8 +103,8 @@ static weir_task *search_awake(struct worker *w)
     return handoff_close(w, spin(w));
 }
 
-/* The promise before sleep, after the announcement: from here on a pusher sees the announcement or the poison, or its task
- * is seen here. */
+/* The promise before sleep, after the announcement: from here on a pusher sees the announcement or the poison, or its
+ * task is seen here. */
 static weir_task *last_look(struct worker *w, uint64_t sleepers)
 {
     steal_promise(w->rt, sleepers, w->id);
@@ -134,14 +134,15 @@ static void end_if_dry(struct runtime *rt)
 {
     if (!nothing_can_come(rt))
         return;
-    /* [HO2] forbids: a worker that was claimed with a task for it is counted as asleep while the claimer misses that the
-     * runtime stops; pairs with wake_with() in handoff.c.
-     * [TM4] forbids: a worker that goes to sleep still sees the last timer while who cancelled it, and looks here, misses the
-     * worker; pairs with idle_announce().
+    /* [HO2] forbids: a worker that was claimed with a task for it is counted as asleep while the claimer misses that
+     * the runtime stops; pairs with wake_with() in handoff.c.
+     * [TM4] forbids: a worker that goes to sleep still sees the last timer while who cancelled it, and looks here,
+     * misses the worker; pairs with idle_announce().
      * [IQ6] acquire: that who took the last tasks is awake; pairs with ring_take(). */
     atom_fence(memory_order_seq_cst);
-    /* Once ended, whoever announces itself late wakes everybody, itself included: nobody else would. */
-    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt) || !io_is_quiet(rt))) /* begun since */
+    /* Somebody may have begun anew since. But once ended, whoever announces itself late wakes everybody, itself
+     * included: nobody else would. */
+    if (runtime_phase(rt) != PHASE_ENDED && (!all_asleep(rt) || timers_pending(rt) || !io_is_quiet(rt)))
         return;
     atom_store(&rt->phase, (uint32_t)PHASE_ENDED, memory_order_relaxed); /* relaxed: ordered by the fence */
     /* [EL5] [PK4] forbids: a worker parks, or steps down, without seeing the phase while its announcement, or its seat
@@ -230,9 +231,9 @@ static weir_task *take_beneath(struct worker *w)
 }
 
 /*
- * All workers wait or are blocked, and no seat is left: without this worker, what is submitted, due or completed would wait
- * for ever, and what it waits for may need that. So besides its wait it is announced and searches as any other worker,
- * counted as one more on duty, until it has found a task or shall look at what it waits for.
+ * All workers wait or are blocked, and no seat is left: without this worker, what is submitted, due or completed would
+ * wait for ever, and what it waits for may need that. So besides its wait it is announced and searches as any other
+ * worker, counted as one more on duty, until it has found a task or shall look at what it waits for.
  */
 weir_task *worker_stand_in(struct worker *w)
 {

@@ -43,8 +43,8 @@ static weir_task *force_from(struct worker *w, struct worker *victim, const stru
     return steal_from(w, victim, guard);
 }
 
-/* One sweep: the workers in the table, those of the thief's cache domain first, in each ring from the same random start;
- * then guests, if there are any. */
+/* One sweep: the workers in the table, those of the thief's cache domain first, in each ring from the same random
+ * start; then guests, if there are any. */
 struct sweep {
     const struct table *table;
     uint32_t start;  /* random, below the table's length */

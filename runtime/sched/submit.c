@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * submit.c - work from outside: into an injector or an inbox, and what to do when it is full; and from worker to worker.
+ * submit.c - work from outside: into an injector or an inbox, and what if it is full; and from worker to worker.
  *
  * Threads: any. The caller holds the runtime (api/handle.c).
  * Invariants: a task has its QUEUED mark from before its push until it is taken; on failure it is as it was. A worker
@@ -37,7 +37,8 @@ static inline void wake_if_asleep(struct runtime *rt, const struct worker *to)
 {
     /* [PK4] seq_cst: the push, then the look at the sleepers; forbids that the submitter misses a sleeper whose last
      * look misses the task; pairs with the fence in idle_announce(). */
-    if (UNLIKELY(idle_announced(atom_load(&rt->idle.sleepers, memory_order_seq_cst)) != 0) || UNLIKELY(runtime_may_call(rt)))
+    if (UNLIKELY(idle_announced(atom_load(&rt->idle.sleepers, memory_order_seq_cst)) != 0) ||
+        UNLIKELY(runtime_may_call(rt)))
         wake_for(rt, to);
 }
 

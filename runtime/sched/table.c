@@ -101,8 +101,8 @@ bool table_add(struct worker *w)
 {
     if (!w->listed && !change(w, true))
         return false;
-    /* [PK4] forbids: a parker's sweep over the table misses this worker, whose pushes then go fast past the parker; pairs
-     * with idle_announce(). */
+    /* [PK4] forbids: a parker's sweep over the table misses this worker, whose pushes then go fast past the parker;
+     * pairs with idle_announce(). */
     atom_fence(memory_order_seq_cst);
     if (idle_has_sleepers(&w->rt->idle))
         deque_poison(&w->dq, DEQUE_ANYBODY);

@@ -5,8 +5,8 @@
  * A table is constant once it is published; a worker that comes or goes publishes a changed copy and retires the old
  * one through RCU. The records themselves stay until the runtime is freed (docs/decisions/0010).
  *
- * Threads: table_read: an online reader (rcu.h), which uses the table until it goes offline. add, remove: the worker that
- * comes or goes, offline. init, destroy: while nobody else is there.
+ * Threads: table_read: an online reader (rcu.h), which uses the table until it goes offline. add, remove: the worker
+ * that comes or goes, offline. init, destroy: while nobody else is there.
  * Invariants: a worker that has or may get tasks is in the table; one that is in it has a deque. Who enters looks for
  * sleepers behind a fence: a parker that has not seen it is seen by it (P2 of idle.h).
  */

@@ -4,9 +4,9 @@
  *
  * Threads: a worker's fields belong to its thread, except the deque's public end, `park` and the counters. A guest is a
  * worker whose thread comes and goes (guest.c); it takes part in stealing as a victim like any other.
- * Invariants: workers[] and everything in struct runtime above `phase` is constant between start and stop. A seat without
- * a thread has a record all the same; it has a deque once its first thread was started, and is in the table (table.h)
- * while it has one.
+ * Invariants: workers[] and everything in struct runtime above `phase` is constant between start and stop. A seat
+ * without a thread has a record all the same; it has a deque once its first thread was started, and is in the table
+ * (table.h) while it has one.
  */
 #ifndef WEIR_WORKER_H
 #define WEIR_WORKER_H
@@ -31,8 +31,8 @@
 #include "sync/slab.h"
 #include "task/task.h"
 
-#define INJECTOR_INTERVAL 61u /* tasks between two looks at the injector while there is own work (DESIGN section 7) */
-#define RELAXES_MAX 1u        /* pause instructions between two looks: 40 ns where one takes 140 cycles; bench `pingpong` */
+#define INJECTOR_INTERVAL 61u /* tasks between two looks at the injector while there is own work: as Go's scheduler */
+#define RELAXES_MAX 1u        /* pauses between two looks: 40 ns where one takes 140 cycles; bench `pingpong` */
 #define THREAD_NAME_MAX 16    /* bytes, the kernel's limit, terminator included */
 #define RUNTIME_NAME_MAX 10   /* bytes, terminator included: leaves room for a slash and five digits */
 
@@ -188,7 +188,7 @@ void worker_run_newest(struct worker *w);
 /* loop.c: runs a task that was stolen for a wait, with all that descends from it visible as such to leapfroggers. */
 void worker_run_stolen(struct worker *w, weir_task *t);
 
-/* steal.c: one look at every other deque, public parts first, then (force) private ones and hands; NULL: nothing found. */
+/* steal.c: one look at all other deques, public parts first, then (force) private ones and hands; NULL: nothing. */
 weir_task *steal_sweep(struct worker *w, bool force);
 /* steal.c: one try at one victim while it serves `key`; NULL: nothing found. */
 weir_task *steal_descendant(struct worker *w, struct worker *victim, void *key);
@@ -197,8 +197,8 @@ weir_task *steal_any_descendant(struct worker *w, void *key);
 /* steal.c: whether a task waits on any deque, private parts included, in a hand, in the injector, or completed by an
  * operation. */
 bool steal_anything_left(struct runtime *rt);
-/* steal.c: sees to it that the next push of each worker and guest goes slow, behind a heavy fence, in the name of worker `by`
- * or of DEQUE_ANYBODY; after idle_announce(), which has returned `sleepers`. */
+/* steal.c: sees to it that the next push of each worker and guest goes slow, behind a heavy fence, in the name of
+ * worker `by` or of DEQUE_ANYBODY; after idle_announce(), which has returned `sleepers`. */
 void steal_promise(struct runtime *rt, uint64_t sleepers, uint32_t by);
 /* steal.c: the same for those who serve `key`, after idle_begin_wait(). */
 void steal_poison_servers(struct runtime *rt, const void *key);
@@ -208,11 +208,11 @@ void steal_poison_servers(struct runtime *rt, const void *key);
 weir_task *worker_search(struct worker *w);
 /* search.c: the same for a worker that was woken from outside the search: it counts as searching. */
 weir_task *worker_search_woken(struct worker *w);
-/* search.c: where tasks block, as there are more workers than processors, each that waits needs one of its own: wakes one
- * more although somebody searches, unless enough do already. True: it has. */
+/* search.c: where tasks block, as there are more workers than processors, each that waits needs one of its own: wakes
+ * one more although somebody searches, unless enough do already. True: it has. */
 bool runtime_hurry(struct runtime *rt);
-/* search.c: for a worker that waits, and that duty_stand_in() has counted: the same, until it is told to look at what it
- * waits for (NULL). */
+/* search.c: for a worker that waits, and that duty_stand_in() has counted: the same, until it is told to look at what
+ * it waits for (NULL). */
 weir_task *worker_stand_in(struct worker *w);
 /* search.c: after one more has gone to sleep or off duty: if all who are on duty sleep, tells who wants to know, and
  * while stopping, if nothing can come, ends the runtime. */
@@ -241,8 +241,8 @@ bool intake_is_empty(struct runtime *rt);
 uint64_t intake_depth(struct runtime *rt);
 /* intake.c: tasks in injectors alone, about. */
 uint64_t intake_shared_depth(struct runtime *rt);
-/* intake.c: about as many or more, for submitters, who don't disturb workers by it; the same number again, and from it on
- * what submitters know of it. */
+/* intake.c: about as many or more, for submitters, who don't disturb workers by it; the same number again, and from it
+ * on what submitters know of it. */
 uint64_t intake_depth_bound(struct runtime *rt);
 uint64_t intake_catch_up(struct runtime *rt);
 /* intake.c: refuses submits from here on; whether everything accepted before is taken; wakes blocked submitters. */
@@ -261,7 +261,7 @@ static inline bool runtime_may_call(const struct runtime *rt)
     return rt->governor.present || duty_is_short(&rt->elastic.duty, duty_read(&rt->elastic.duty));
 }
 
-/* Nobody sleeps or searches, and work may wait: if a processor is free, somebody is called to it. After a full fence. */
+/* Nobody sleeps or searches, work may wait: if a processor is free, somebody is called to it. After a full fence. */
 static inline void runtime_check_duty(struct runtime *rt, enum elastic_caller caller)
 {
     if (UNLIKELY(duty_is_short(&rt->elastic.duty, duty_read(&rt->elastic.duty))))
@@ -312,10 +312,10 @@ int runtime_submit_as(struct runtime *rt, weir_task *t, const struct submission 
 int runtime_submit(struct runtime *rt, weir_task *t, weir_lane lane, weir_policy policy, uint64_t deadline);
 int runtime_submit_batch(struct runtime *rt, weir_task *const *tasks, size_t n, weir_lane lane, weir_policy policy,
                          uint64_t deadline, size_t *accepted);
-/* submit.c: for a worker of rt: hands a ready task to worker number `worker`, below rt->count, which alone will run it. */
+/* submit.c: for a worker of rt: hands a ready task to worker number `worker` < rt->count, which alone will run it. */
 void runtime_send(struct runtime *rt, uint32_t worker, weir_task *t);
-/* guest.c: runs t, which is marked as queued, and what it leaves on its deque on the calling thread. False: all guests are
- * taken, and nothing changed. */
+/* guest.c: runs t, which is marked as queued, and what it leaves on its deque on the calling thread. False: all guests
+ * are taken, and nothing changed. */
 bool guest_run(struct runtime *rt, weir_task *t);
 
 #endif

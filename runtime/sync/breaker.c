@@ -8,13 +8,13 @@
  *  63        40 39      20 19       0
  * | window     | calls    | failures |                          counts: the window's
  *
- * left: probes that may still pass; needed: successes that are still missing (both half-open only). until: when it stops
- * being open, or gives up its probes. 42 bits of ticks are nine years of uptime.
+ * left: probes that may still pass; needed: successes that are still missing (both half-open only). until: when it
+ * stops being open, or gives up its probes. 42 bits of ticks are nine years of uptime.
  *
  * Threads: any. Lock-free: a compare-and-swap fails because another thread's has succeeded, or for no reason.
- * Invariants: B1 a half-open period lets `probes` calls through, and one more per cancelled one. B2 each transition is one
- * compare-and-swap on `word`, so it has one finder, who counts it. B3 of a period's probes the first failure opens, the
- * last needed success closes: one of the two, whichever comes first.
+ * Invariants: B1 a half-open period lets `probes` calls through, and one more per cancelled one. B2 each transition is
+ * one compare-and-swap on `word`, so it has one finder, who counts it. B3 of a period's probes the first failure opens,
+ * the last needed success closes: one of the two, whichever comes first.
  * All accesses are relaxed: decisions are made on one word, and no other data is passed on by them.
  * Source: Nygard, "Release It!" (2007).
  */
@@ -177,7 +177,7 @@ static void probe_succeeded(weir_breaker *b, uint64_t *word)
 {
     while (state_of(*word) == WEIR_BREAKER_HALF_OPEN) {
         bool last = needed_of(*word) == 1;
-        if (last) /* relaxed: see above. Cleared before it closes: no call of the new period is lost, none of the old left */
+        if (last) /* relaxed: see above. Before it closes: no call of the new period is lost, none of the old left */
             atom_store(&b->counts, UINT64_C(0), memory_order_relaxed);
         if (transition(b, word, last ? (uint64_t)WEIR_BREAKER_CLOSED << STATE_SHIFT : *word - ONE_NEEDED))
             return;

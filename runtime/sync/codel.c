@@ -71,7 +71,7 @@ static void judge(weir_codel *c, bool stood, uint64_t least, uint64_t elapsed)
     bool was = weir_codel_is_shedding(c);
     if (stood)
         allowed = fitting;
-    else if (was && least < target / 2) /* the limit itself keeps the workers short of work: what they serve tells nothing */
+    else if (was && least < target / 2) /* the limit keeps the workers short of work: what they serve tells nothing */
         allowed = fitting > 2 * allowed ? fitting : 2 * allowed;
     atom_store(&c->allowed, allowed, memory_order_relaxed);
     bool is = stood || (was && refused);

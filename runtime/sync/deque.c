@@ -2,7 +2,7 @@
  *
  * deque.c - the slow paths of the owner, the thieves' side, and the move from buffer to buffer.
  *
- * Threads and invariants: see deque.h. Source: Le et al. (PPoPP 2013); DESIGN section 4.
+ * Threads and invariants: see deque.h. Source: Le et al. (PPoPP 2013); docs/deque.md.
  */
 #include "sync/deque.h"
 
@@ -79,7 +79,7 @@ static uint32_t reserve_of(uint32_t capacity)
 
 static struct deque_buffer *buffer_new(uint32_t capacity)
 {
-    /* One slot more than is used: a thief whose top stands at the end of a buffer that was left since may read there. */
+    /* One slot more than is used: a thief whose top stands at the end of a buffer left since may read there. */
     size_t slots = (size_t)capacity + reserve_of(capacity) + 1;
     size_t bytes = sizeof(struct deque_buffer) + slots * sizeof(weir_slot);
     struct deque_buffer *buffer = os_alloc(bytes, CACHE_LINE);
@@ -116,7 +116,7 @@ static weir_task *pop_last(struct deque *d, weir_slot *b, uint64_t top)
                 /* [DQ5] seq_cst: owner and thieves agree on who takes the last task; pairs with deque_steal(). */
                 atom_cas(&d->top, &top, pos + STEP, memory_order_seq_cst, memory_order_relaxed);
     /* top is pos + STEP now, so all below is gone; a revoker's mark, if any, is overwritten and its CAS fails. */
-    /* relaxed: a revoker that marks this split has a heavy fence behind the light one of this pop: it sees its bottom. */
+    /* relaxed: a revoker that marks this split has a heavy fence behind this pop's light one: it sees its bottom. */
     atom_store(&d->end.split, pos + STEP, memory_order_relaxed);
     set_bottom(d, b + 1);
     return mine ? own_task(b) : NULL;
@@ -131,7 +131,8 @@ static uint64_t lowered_split(const struct deque *d, uint64_t top, uint64_t pos)
 }
 
 /*
- * bottom is b already, and b is not known to be private. Either a revoker has marked split (it is hungry: give it half),
+ * bottom is b already, and b is not known to be private. Either a revoker has marked split (it is hungry: give it
+ * half),
  * or b is public: lower split to the middle, so that the next pops are fast again, then see how far thieves came.
  */
 static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
@@ -163,8 +164,9 @@ static NOINLINE weir_task *pop_slow(struct deque *d, weir_slot *b)
             return own_task(b);
         if (top >= pos)
             return pop_last(d, b, top);
-        /* Thieves came to `keep` or past it and one may be at `top` now: that slot stays public, what lies above is ours.
-         * A revoker may have raised split meanwhile; it does not know of thieves, so at or below top is still too low. */
+        /* Thieves came to `keep` or past it and one may be at `top` now: that slot stays public, what lies above is
+         * ours. A revoker may have raised split meanwhile; it does not know of thieves, so at or below top is still too
+         * low. */
         uint64_t now = keep;
         do {
             /* relaxed: gives nothing that was not public before; an RMW, as above */
@@ -258,8 +260,8 @@ static void set_last(struct deque *d, weir_slot *last, bool in_reserve)
     weir_slot *old = d->last;
     d->last = last;
     d->reserve_is_open = in_reserve;
-    /* relaxed, both: as deque_clear_poison(), but of a deque that is not poisoned. Weak: whatever slot stands there, the
-     * push to it looks at `last`. */
+    /* relaxed, both: as deque_clear_poison(), but of a deque that is not poisoned. Weak: whatever slot stands there,
+     * the push to it looks at `last`. */
     atom_cas_weak(&d->end.limit, &old, last, memory_order_relaxed, memory_order_relaxed);
 }
 
@@ -413,7 +415,7 @@ enum force_result deque_force(struct deque *d, uint32_t id)
 
 void deque_poison(struct deque *d, uint32_t by)
 {
-    /* relaxed: a hint; where it must not be missed (idle.c) fences stand around it. Read first: keep the line shared. */
+    /* relaxed: a hint; where it must not be missed (idle.c) there are fences. Read first: keep the line shared. */
     weir_slot *limit = atom_load(&d->end.limit, memory_order_relaxed);
     weir_slot *poison = poison_of(by);
     if (!deque_is_poison(limit) || (limit == NULL && poison != NULL && !d->always_public))
@@ -436,9 +438,10 @@ bool deque_has_public(struct deque *d)
 
 bool deque_has_any(struct deque *d)
 {
-    /* relaxed: as above. During a move the two may come from different buffers: a wrong yes only costs a look, and after a
-     * wrong no the owner, who is in weir_push_slow(), looks for sleepers itself. */
-    return atom_load(&d->top, memory_order_relaxed) < position_of_bottom(atom_load(&d->end.bottom, memory_order_relaxed));
+    /* relaxed: as above. During a move the two may come from different buffers: a wrong yes only costs a look, and
+     * after a wrong no the owner, who is in weir_push_slow(), looks for sleepers itself. */
+    return atom_load(&d->top, memory_order_relaxed) <
+           position_of_bottom(atom_load(&d->end.bottom, memory_order_relaxed));
 }
 
 /* --- lifecycle ------------------------------------------------------------------------------------------------ */

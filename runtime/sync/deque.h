@@ -9,16 +9,16 @@
  * Invariants (positions are slot addresses; 0 in `split` means "nothing public"):
  *  I1  top <= split <= bottom, except for moments inside the owner's slow pop and a relocation.
  *  I2  [top, split) is public: taken by a CAS on top only. [split, bottom) is private to the owner.
- *  I3  A position that was public leaves the public part in two ways: top passes it, or the owner lowers split below it,
- *      fences and then finds top still lower than the new split (so no thief can be on its way to it).
- *  I4  A slot address never returns into `top` while a thief that read it is online: a deque that reaches the end of its
- *      buffer moves into another one, and the old one is retired through RCU. So the CAS on top knows no ABA.
+ *  I3  A position that was public leaves the public part in two ways: top passes it, or the owner lowers split below
+ *      it, fences and then finds top still lower than the new split (so no thief can be on its way to it).
+ *  I4  A slot address never returns into `top` while a thief that read it is online: a deque that reaches the end of
+ *      its buffer moves into another one, and the old one is retired through RCU. So the CAS on top knows no ABA.
  *  I5  A mark in split (revoker + 1 in the top 16 bits) is larger than every position: the owner's pop goes slow.
  *  I6  A push at `last` goes slow, so bottom is never more than one slot behind it. `last` is the last slot before the
  *      reserve or the last one of it; it goes back only while bottom is not in the reserve.
  *
- * Source: Le, Pop, Cohen, Zappa Nardelli (PPoPP 2013) for the public end; DESIGN section 4 for the private end. The
- * argument for each fence is in docs/deque.md.
+ * Source: Le, Pop, Cohen, Zappa Nardelli (PPoPP 2013) for the public end. The private end, and the argument for each
+ * fence, are in docs/deque.md.
  */
 #ifndef WEIR_DEQUE_H
 #define WEIR_DEQUE_H
@@ -71,35 +71,7 @@ int deque_init(struct deque *d, uint32_t capacity, bool always_public) MUST_USE;
 /* Owner's thread or after its end; no thief is online on it any more. */
 void deque_destroy(struct deque *d);
 
-/* Owner: takes the newest task if it is the only one, pushed by a fork, and nobody else wants it just now; or NULL. */
-weir_task *deque_pop_only_fork(struct deque *d) MUST_USE;
-/* Owner: puts it back into its place; nothing was pushed since. */
-void deque_push_back(struct deque *d);
-/* Owner: whether the deque is empty, as far as that can be told without a write. */
-bool deque_is_dry(const struct deque *d);
-/* Owner: the rest of a pop that has lowered bottom, as weir_unfork() does, below the private part. */
-weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
-/* Owner: how many pushes there is room for before one fills the last slot. */
-uint64_t deque_room(const struct deque *d);
-/* Owner: lets pushes go on behind the capacity, in the buffer's reserve. False: they do already. */
-bool deque_open_reserve(struct deque *d);
-/* Owner: the end of that, unless bottom is in the reserve: then later, at the latest with the next move. */
-void deque_close_reserve(struct deque *d);
-/*
- * Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, or it would
- * need more than `most` slots; unchanged.
- */
-bool deque_relocate(struct deque *d, uint32_t most);
-/* Owner, offline, the deque empty: begins again at the first slot of the same buffer. Waits for a grace period. */
-void deque_rewind(struct deque *d);
-/* Owner, before it parks: gives back a buffer that a burst has grown. */
-void deque_shrink(struct deque *d);
-/* Owner: publishes half of the private part, rounded up (all of it where every push publishes). */
-void deque_publish(struct deque *d);
-/* Owner, before it stops for long: publishes all of the private part. */
-void deque_publish_all(struct deque *d);
-/* Owner: lets pushes be fast again; the caller then fences and looks for sleepers once more. */
-void deque_clear_poison(struct deque *d);
+/* Owner: where the next push goes. */
 static inline weir_slot *deque_bottom(const struct deque *d)
 {
     /* relaxed: the owner reads its own word */
@@ -117,6 +89,7 @@ static inline bool deque_is_poison(const weir_slot *limit)
 {
     return (uintptr_t)limit <= DEQUE_POISONERS;
 }
+
 /* Owner: whether somebody has poisoned it. */
 static inline bool deque_is_poisoned(const struct deque *d)
 {
@@ -129,6 +102,9 @@ static inline bool deque_newest_is_forked(const struct deque *d)
 {
     return (atom_load(deque_bottom(d) - 1, memory_order_relaxed) & WEIR_SLOT_FORKED) != 0; /* relaxed: own word */
 }
+
+/* Owner: the rest of a pop that has lowered bottom, as weir_unfork() does, below the private part. */
+weir_task *deque_pop_lowered(struct deque *d) MUST_USE;
 
 /* Owner: takes the newest task, or NULL. */
 static inline MUST_USE weir_task *deque_pop(struct deque *d)
@@ -150,6 +126,36 @@ static inline uint64_t deque_position(const struct deque *d)
     return d->origin + (uint64_t)(deque_bottom(d) - d->buffer->slots);
 }
 
+/* Owner: takes the newest task if it is the only one, pushed by a fork, and nobody else wants it just now; or NULL. */
+weir_task *deque_pop_only_fork(struct deque *d) MUST_USE;
+/* Owner: puts it back into its place; nothing was pushed since. */
+void deque_push_back(struct deque *d);
+/* Owner: whether the deque is empty, as far as that can be told without a write. */
+bool deque_is_dry(const struct deque *d);
+/* Owner: how many pushes there is room for before one fills the last slot. */
+uint64_t deque_room(const struct deque *d);
+/* Owner: lets pushes go on behind the capacity, in the buffer's reserve. False: they do already. */
+bool deque_open_reserve(struct deque *d);
+/* Owner: the end of that, unless bottom is in the reserve: then later, at the latest with the next move. */
+void deque_close_reserve(struct deque *d);
+/*
+ * Owner: moves into a buffer that fits what is live (growth, wrap and shrinking alike). false: no memory, or it would
+ * need more than `most` slots; unchanged.
+ */
+bool deque_relocate(struct deque *d, uint32_t most);
+/* Owner, offline, the deque empty: begins again at the first slot of the same buffer. Waits for a grace period. */
+void deque_rewind(struct deque *d);
+/* Owner, before it parks: gives back a buffer that a burst has grown. */
+void deque_shrink(struct deque *d);
+/* Owner: publishes half of the private part, rounded up (all of it where every push publishes). */
+void deque_publish(struct deque *d);
+/* Owner, before it stops for long: publishes all of the private part. */
+void deque_publish_all(struct deque *d);
+/* Owner: lets pushes be fast again; the caller then fences and looks for sleepers once more. */
+void deque_clear_poison(struct deque *d);
+/* Owner: who has poisoned it, or DEQUE_ANYBODY: not known, or it is not poisoned. */
+uint32_t deque_poisoner(const struct deque *d);
+
 /* Thief: takes the oldest public task. guard: NULL, or what must hold when it is taken. */
 enum steal_result deque_steal(struct deque *d, const struct steal_guard *guard, weir_task **out) MUST_USE;
 /* Thief: publishes half of the owner's private part behind its back. id: the calling worker, unique. */
@@ -157,9 +163,6 @@ enum force_result deque_force(struct deque *d, uint32_t id);
 /* Thief: makes the owner's next push go slow, where it publishes and looks for sleepers. by: who is hungry, below
  * DEQUE_POISONERS, or DEQUE_ANYBODY. Poison that tells somebody already stays as it is. */
 void deque_poison(struct deque *d, uint32_t by);
-/* Owner: who has poisoned it, or DEQUE_ANYBODY: not known, or it is not poisoned. */
-uint32_t deque_poisoner(const struct deque *d);
-/* Owner: whether somebody has poisoned it. */
 /* Any: whether something public is there. */
 bool deque_has_public(struct deque *d);
 /* Any: whether anything is there, private part included (reads the owner's line: for starving thieves only). */

@@ -33,7 +33,7 @@ void injector_unchain(struct injector *q);
 /* Entries that are still in it are forgotten. */
 void injector_destroy(struct injector *q);
 
-/* stamp: submit time in ticks, kept with the task, or RING_NOW. RING_FULL: `capacity` tasks were there. Success is a seq_cst RMW. */
+/* stamp: submit time in ticks, or RING_NOW. RING_FULL: `capacity` were there. Success is a seq_cst RMW. */
 static inline MUST_USE enum ring_result injector_push(struct injector *q, weir_lane lane, weir_task *t, uint64_t stamp)
 {
     return ring_push_one(&q->lane[lane], t, stamp);
@@ -48,8 +48,8 @@ size_t injector_push_batch(struct injector *q, weir_lane lane, weir_task *const 
 
 /*
  * Takes tasks from the lane whose turn it is, oldest first: about `most` (ring_take()), fewer while other consumers, of
- * `consumers` in all, would go away empty. out: room for `most` and for RING_CHAIN. *stamp: the oldest that is known, *lane:
- * where it was. 0: the queue is empty.
+ * `consumers` in all, would go away empty. out: room for `most` and for RING_CHAIN. *stamp: the oldest that is known,
+ * *lane: where it was. 0: the queue is empty.
  */
 uint32_t injector_take(struct injector *q, weir_task **out, uint32_t most, uint32_t consumers, uint64_t *stamp,
                        weir_lane *lane) MUST_USE;

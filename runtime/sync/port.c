@@ -29,7 +29,7 @@ int weir_port_init(weir_port *p, int fd)
 int weir_port_post(weir_port *p, weir_posted *posted)
 {
     int r = 0;
-    atom_add(&p->posting, 1u, memory_order_relaxed); /* relaxed: weir_port_end() is called after the last record is known */
+    atom_add(&p->posting, 1u, memory_order_relaxed); /* relaxed: weir_port_end() comes after the last record is known */
     void *head = atom_load(&p->head, memory_order_relaxed); /* relaxed: the CAS decides */
     do {
         posted->next = head;
@@ -57,7 +57,7 @@ static weir_posted *reversed(weir_posted *list)
 
 static weir_posted *take_all(weir_port *p)
 {
-    /* [PT1] acquire: all that was posted, each push continues the earlier ones' release; pairs with weir_port_post(). */
+    /* [PT1] acquire: all that was posted, each push continues the earlier release; pairs with weir_port_post(). */
     return reversed(atom_xchg(&p->head, NULL, memory_order_acquire));
 }
 

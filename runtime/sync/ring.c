@@ -266,7 +266,7 @@ WEIR_INLINE enum ring_result push(struct ring *r, weir_task *const *tasks, uint3
         uint64_t next = behind(cursor, held);
         if (ahead(next, tail) >= (int64_t)RING_STRIDE) {
             move_on(&r->tail, tail, next);
-            PREFETCH_OWNED(slot_of(r, next + (AHEAD << TASK_BITS))); /* a taker had it last; bench `submit`: 2 ns a push */
+            PREFETCH_OWNED(slot_of(r, next + (AHEAD << TASK_BITS))); /* a taker's last; bench `submit`: 2 ns a push */
         }
         *pushed = room;
         return RING_OK; /* the tasks may have run and be gone by now */
@@ -368,8 +368,8 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
 /* The first position that is not taken, in *cursor, and what its slot says. */
 static enum slot_state at_head(struct ring *r, uint64_t *cursor, uint64_t *word)
 {
-    /* relaxed, both: a slot's word alone says what became of its position, and a push that happened before is in it. Who
-     * relies on what the takers did before has a fence: [IQ6] in end_if_dry(). */
+    /* relaxed, both: a slot's word alone says what became of its position, and a push that happened before is in it.
+     * Who relies on what the takers did before has a fence: [IQ6] in end_if_dry(). */
     *cursor = atom_load(&r->head, memory_order_relaxed);
     for (;;) {
         *word = atom_load(slot_of(r, *cursor), memory_order_relaxed);

@@ -3,9 +3,9 @@
  * ring.h - a bounded lock-free FIFO of tasks, one compare-and-swap per push: what the injector is made of.
  *
  * An entry is one task or a chain of up to RING_CHAIN tasks that were pushed together, linked through weir_task.stamp;
- * the last one's stamp is the time of the push, if it is known. Positions count entries, for ever; slot (position mod slots) holds the
- * entry of one position at a time. A push fills the first free position, a take empties the first held one. The
- * cursors `tail` and `head` only say where to begin to look.
+ * the last one's stamp is the time of the push, if it is known. Positions count entries, for ever; slot (position mod
+ * slots) holds the entry of one position at a time. A push fills the first free position, a take empties the first held
+ * one. The cursors `tail` and `head` only say where to begin to look.
  *
  * Threads: push, take, depth, is_empty, close, is_drained: any. init, destroy: while nobody else uses the ring.
  * Invariants:
@@ -81,8 +81,9 @@ void ring_destroy(struct ring *r);
  * Pushes tasks[0] to tasks[n - 1], in that order, as one entry: n from 1 to r->chain; fewer, at least one, if there is
  * no room for all. *pushed: how many, with RING_OK; the tasks may have run and be gone by then. A failed push writes to
  * `stamp` of the tasks only. Success is a seq_cst read-modify-write.
- * stamp: the time of the push. RING_NOW: it is read here, but not for an entry that is seen to be behind another one in a
- * queue, and not each fourth at that: it is kept as RING_NOW, not known. Reading the clock takes as long as the push's step.
+ * stamp: the time of the push. RING_NOW: it is read here, but not for an entry that is seen to be behind another one in
+ * a queue, and not each fourth at that: it is kept as RING_NOW, not known. Reading the clock takes as long as the
+ * push's step.
  */
 enum ring_result ring_push(struct ring *r, weir_task *const *tasks, uint32_t n, uint64_t stamp,
                            uint32_t *pushed) MUST_USE;
@@ -98,7 +99,7 @@ uint32_t ring_take(struct ring *r, weir_task **out, uint32_t most, uint64_t *sta
 
 /* How many tasks there are, about: between 0 and the capacity, exact while nobody pushes or takes. */
 uint32_t ring_depth(struct ring *r);
-/* About as many or more, for pushers: reads no line that takers write. ring_catch_up() brings it near the depth again. */
+/* About as many or more, for pushers: reads no line that takers write. ring_catch_up() brings it near again. */
 uint32_t ring_depth_bound(struct ring *r);
 void ring_catch_up(struct ring *r);
 /* Whether there are at least n entries, about. Reads no line that pushers write, but the slots. */

@@ -2,9 +2,9 @@
  *
  * stock.h - large blocks of memory that were in use and may be again: whoever takes one is spared its page faults.
  *
- * A page fault costs 2 us for 4 KiB and 330 us for 2 MiB where the host must find the memory, too, which is half of what
- * building a large graph took (bench `graph_fan`). Blocks are powers of two. What they hold is forgotten: while they
- * wait, the system may take their pages and give others instead.
+ * A page fault costs 2 us for 4 KiB and 330 us for 2 MiB where the host must find the memory, too, which is half of
+ * what building a large graph took (bench `graph_fan`). Blocks are powers of two. What they hold is forgotten: while
+ * they wait, the system may take their pages and give others instead.
  *
  * Threads: any.
  * Invariants:
@@ -24,7 +24,7 @@
 #define STOCK_MIN ((size_t)1 << STOCK_MIN_SHIFT)
 #define STOCK_SIZES 9u  /* up to 64 MiB */
 #define STOCK_EACH 4u   /* blocks of a size: nodes, edges and counters of a graph, and one more */
-#define STOCK_WASTE 3u  /* sizes: a block is taken in place of one that is this much smaller; not a huge page for less */
+#define STOCK_WASTE 3u  /* sizes: a block is taken in place of one this much smaller; not a huge page for less */
 #define STOCK_BYTES (STOCK_MIN << STOCK_SIZES)
 
 /* A block of at least `least` bytes, aligned to a cache line; *size: how large it is. What it holds is undefined. NULL:

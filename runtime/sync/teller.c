@@ -5,9 +5,10 @@
  * Threads and invariants: see teller.h.
  *
  * Why the last change is told: who makes it passes the fence below, then finds the level told, or the teller busy, or
- * free. If it is busy, the holder lets go later, passes the same fence, and looks at the level again: by [TL1] one of the
- * two sees the other. The same holds for `told`: a value read behind the fence is older than the last one only if its
- * writer has yet to pass the fence and look. Looking must not change anything: a change after the fence would need another.
+ * free. If it is busy, the holder lets go later, passes the same fence, and looks at the level again: by [TL1] one of
+ * the two sees the other. The same holds for `told`: a value read behind the fence is older than the last one only if
+ * its writer has yet to pass the fence and look. Looking must not change anything: a change after the fence would need
+ * another.
  */
 #include "sync/teller.h"
 

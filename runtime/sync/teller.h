@@ -5,8 +5,8 @@
  * Threads: teller_tell: any, after a change that it has made itself. teller_hold, teller_release: any, in pairs.
  * Invariants: T1 the listener is called, and the plain fields are touched, by who holds `busy`. T2 `told` is what the
  * listener was told last (0 at first), and it is never told the same level twice in a row. T3 once everybody has left
- * teller_tell(), `told` is the level, unless somebody holds the teller. Nobody waits: who finds it busy leaves the change
- * to the holder, who looks again after letting go.
+ * teller_tell(), `told` is the level, unless somebody holds the teller. Nobody waits: who finds it busy leaves the
+ * change to the holder, who looks again after letting go.
  */
 #ifndef WEIR_TELLER_H
 #define WEIR_TELLER_H

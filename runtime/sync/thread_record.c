@@ -14,8 +14,8 @@ void thread_record_release(struct thread_record *r)
 static bool try_claim(struct thread_record *r)
 {
     uint32_t no = 0;
-    /* relaxed: a hint. [TR1] acquire: the record as its last thread left it; pairs with thread_record_release(). Weak: another
-     * will do. */
+    /* relaxed: a hint. [TR1] acquire: the record as its last thread left it; pairs with thread_record_release(). Weak:
+     * another will do. */
     return atom_load(&r->taken, memory_order_relaxed) == 0 &&
            atom_cas_weak(&r->taken, &no, 1u, memory_order_acquire, memory_order_relaxed);
 }

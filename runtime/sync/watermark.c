@@ -3,8 +3,8 @@
  * watermark.c - a level with hysteresis over the depth of a queue.
  *
  * Threads: any. Wait-free: one compare-and-swap at most, without a retry.
- * Invariants: `above` goes from 0 to 1 and from 1 to 0 in turns, each time by one compare-and-swap, so each crossing has
- * one finder. Who loses one leaves the level to who won it, and to the next update.
+ * Invariants: `above` goes from 0 to 1 and from 1 to 0 in turns, each time by one compare-and-swap, so each crossing
+ * has one finder. Who loses one leaves the level to who won it, and to the next update.
  * All accesses are relaxed: the word says something about the queue's depth, which is a guess itself, and carries no
  * other data.
  */

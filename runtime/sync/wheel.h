@@ -70,8 +70,7 @@ void wheel_remove(struct wheel *w, weir_timer *timer);
  * more are due: enough was moved for one call; wheel_next() is then not after `now`.
  */
 uint32_t wheel_expire(struct wheel *w, uint64_t now, weir_timer **out, uint32_t most);
-/* A tick not after that of any timer: of the earliest, unless there are many near each other; WHEEL_NEVER: it is empty.
- * */
+/* A tick not after that of any timer: of the earliest, unless many are near each other. WHEEL_NEVER: it is empty. */
 uint64_t wheel_next(struct wheel *w);
 
 #endif

@@ -7,8 +7,8 @@
  * operation per task. The owner's account is closed when it begins to wait: then all of it is in the atomic count.
  *
  * Threads: scope_member_done: the worker that ran a member. The others: the owner.
- * Invariants: owed == SCOPE_CREDIT + members of others, while open; == unfinished members, once closed. When it reaches 0
- * the scope may be gone.
+ * Invariants: owed == SCOPE_CREDIT + members of others, while open; == unfinished members, once closed. When it reaches
+ * 0 the scope may be gone.
  */
 #ifndef WEIR_SCOPE_H
 #define WEIR_SCOPE_H

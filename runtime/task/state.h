@@ -10,8 +10,6 @@
  * before anybody but the joiner runs the task.
  *
  * owed     completions that must still be paid before the task is ready; 0 for a ready task
- * (A task that is not forked has no thief: the lowest bit of that field is then `called`.)
- *
  * forked   a join will wait for the task; it sets `done` when it has run
  * taken    (forked) stolen, or run by its owner otherwise than by its join
  * waits    the worker `waiter` sleeps until the task is done (forked) or has no owed completions (a scope)
@@ -20,8 +18,10 @@
  * scoped   `then` points to the `done` task of a struct weir_scope
  * then     (a scope) the last completion releases the scope's continuation
  * queued   the task waits in an injector or an inbox: a second submit is refused
- * called   (not forked) its `run` is called even when the runtime discards: it ends by itself, and gives back what it holds
  * thief    the worker that took a forked task from its owner: where to leapfrog
+ * called   (not forked, in the lowest bit of the thief's field) its `run` is called even when the runtime discards: it
+ *          ends by itself, and gives back what it holds
+ *
  * A task that was submitted uses the lowest bits of the waiter's field, which it has no use for:
  * sheddable (8) the record is a weir_request; shed (9) `shed` is called in the place of `run`; probe (10) the circuit
  * breaker let it through as one.
@@ -108,7 +108,8 @@ static inline uint64_t state_place(const weir_task *t)
 static inline void state_give(weir_task *t, uint32_t worker)
 {
     /* relaxed: the task is the owner's alone */
-    atom_store(&t->state, STATE_FORKED | STATE_TAKEN | (uint64_t)(worker + 1) << STATE_THIEF_SHIFT, memory_order_relaxed);
+    atom_store(&t->state, STATE_FORKED | STATE_TAKEN | (uint64_t)(worker + 1) << STATE_THIEF_SHIFT,
+               memory_order_relaxed);
 }
 
 /* Owner: nobody got it, and it goes back to its place. */

@@ -112,7 +112,7 @@ static bool selected(const struct harness_test *t, const char *filter)
     return t->body != NULL && (filter == NULL || strstr(name, filter) != NULL);
 }
 
-/* Called by AddressSanitizer. Freed memory waits in mappings of its own: tests that count mappings need an end of that. */
+/* Called by AddressSanitizer. Freed memory waits in mappings of its own: tests that count mappings bound it. */
 const char *__asan_default_options(void);
 __attribute__((visibility("default"), used)) const char *__asan_default_options(void)
 {

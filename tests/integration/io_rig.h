@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * io_rig.h - what the tests of operations on descriptors share: one operation with its start and its end, on both pollers.
+ * io_rig.h - what tests of operations on descriptors share: one operation with its start and its end, on both pollers.
  *
  * Threads: as support.h.
  */

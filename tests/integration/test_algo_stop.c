@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_algo_stop.c - what must hold for the end of every algorithm before its time: a scope that was cancelled before or
- * meanwhile, and a callback's error; outside workers and on one.
+ * test_algo_stop.c - what must hold for the end of every algorithm before its time: a scope that was cancelled before
+ * or meanwhile, and a callback's error; outside workers and on one.
  */
 #include "support.h"
 
@@ -89,7 +89,7 @@ static bool likes(const void *element, void *arg)
     return *(const long *)element % 2 == 0;
 }
 
-/* --- algorithms ----------------------------------------------------------------------------------------------------- */
+/* --- algorithms --------------------------------------------------------------------------------------------------- */
 
 static const long zero = 0;
 static const weir_fold fold = {sizeof(long), &zero, add_long};
@@ -179,7 +179,7 @@ static const struct algorithm {
 };
 #define ALGORITHMS (sizeof algorithms / sizeof *algorithms)
 
-/* --- one call, from where it is to come ------------------------------------------------------------------------------ */
+/* --- one call, from where it is to come --------------------------------------------------------------------------- */
 
 struct job {
     const struct algorithm *a;

@@ -31,8 +31,8 @@ static weir_stats stats_of(weir_runtime *rt)
             usleep(500); \
             s = stats_of(rt); \
         } \
-        cr_assert(condition, "%u workers, %u threads, %u blocked, target %u, %u parked", s.workers, s.threads, s.blocked, \
-                  s.target, s.parked); \
+        cr_assert(condition, "%u workers, %u threads, %u blocked, target %u, %u parked", s.workers, s.threads, \
+                  s.blocked, s.target, s.parked); \
         s; \
     })
 
@@ -352,7 +352,8 @@ static uint64_t cpu_us(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static long switches(void)

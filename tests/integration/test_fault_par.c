@@ -291,7 +291,7 @@ Test(fault_par, a_graph_runs_without_any_memory)
     stop(rt);
 }
 
-/* --- the same, with what a worker's pool has left gone on the way -------------------------------------------------- */
+/* --- the same, with what a worker's pool has left gone on the way ------------------------------------------------- */
 
 #define HOARD_MAX 10000u
 #define RANGE_PAYLOAD 16u /* bytes: a pooled task with it is as large as what a graph pushes */

@@ -249,8 +249,8 @@ Test(flood, what_is_left_in_the_reserve_runs_once)
             weir_runtime *rt = start_short(workers, limit);
             for (unsigned round = 1; round <= 5; round++) {
                 call(rt, spawn_forkers, &run);
-                cr_assert_eq(get(&ran), round * SHORT_FLOOD * (CHILDREN + 1), "%u workers, limit %u: %u", workers, limit,
-                             get(&ran));
+                cr_assert_eq(get(&ran), round * SHORT_FLOOD * (CHILDREN + 1), "%u workers, limit %u: %u", workers,
+                             limit, get(&ran));
             }
             stop(rt);
         }

@@ -17,7 +17,8 @@ Test(graph_run, the_first_error_stops_the_run_and_is_reported_with_its_node)
     weir_graph *g = graph();
     weir_atomic_u32 before = {0}, after = {0};
     weir_run_report report;
-    weir_node a = node(g, count, &before), b = named(g, "bad", WEIR_NODE_PLAIN, fails, NULL), c = node(g, count, &after);
+    weir_node a = node(g, count, &before), c = node(g, count, &after);
+    weir_node b = named(g, "bad", WEIR_NODE_PLAIN, fails, NULL);
     OK(weir_graph_precede(g, a, b));
     OK(weir_graph_precede(g, b, c));
     weir_run *r = frozen_run(g, 0);

@@ -215,7 +215,7 @@ Test(hostile, guards_that_come_and_go_under_load_lose_nothing)
 #define SLOW_MS (HOLD_MS / 2)
 #define BATCH 10u
 
-/* Of the batch, what is in the queue while the worker is held waits too long, and all that still waits for room does not. */
+/* Of the batch, what is queued while the worker is held waits too long, and all that still waits for room does not. */
 static bool breaker_opens(bool batch)
 {
     static weir_task holder, tasks[BATCH];
@@ -292,7 +292,7 @@ Test(hostile, member_of_a_scope_that_forgets_block_end_is_ended_for)
     }
 }
 
-/* --- what the caller keeps ------------------------------------------------------------------------------------------ */
+/* --- what the caller keeps ---------------------------------------------------------------------------------------- */
 
 static weir_task *block_until_gate(weir_worker *w, weir_task *self)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_io_bad_input.c - descriptors of the wrong kind, closed behind the runtime's back, times that have passed, cancels for
- * nothing: a code or a completion with the error, and nothing lost.
+ * test_io_bad_input.c - descriptors of the wrong kind, closed behind the runtime's back, times that have passed,
+ * cancels for nothing: a code or a completion with the error, and nothing lost.
  *
  * Threads: as support.h. Descriptors that are not open, arguments that are refused, two cancels in a row: test_io.c.
  */

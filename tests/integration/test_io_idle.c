@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_io_idle.c - who looks after operations on descriptors: whoever sleeps, works, blocks, retires or stops, none is lost.
+ * test_io_idle.c - who sees to operations on descriptors: whoever sleeps, works, blocks or stops, none is lost.
  */
 #define _GNU_SOURCE
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_join_wait.c - what must hold while a join or a scope waits: stacks that suffice, and no foreign work under a lock.
+ * test_join_wait.c - what must hold while a join or a scope waits: stacks suffice, and no foreign work under a lock.
  */
 #include "support.h"
 

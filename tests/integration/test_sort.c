@@ -175,8 +175,9 @@ Test(sort, a_comparison_that_contradicts_itself_stays_inside_the_array)
     stop(rt);
 }
 
-/* Makes up the values while it is asked, so that each pivot turns out to be one of the smallest (McIlroy: A killer adversary
- * for quicksort, 1999). Elements are numbers of values; those that are not settled are all larger than the settled ones. */
+/* Makes up the values while it is asked, so that each pivot turns out to be one of the smallest (McIlroy: A killer
+ * adversary for quicksort, 1999). Elements are numbers of values; all that are not settled are larger than those that
+ * are. */
 struct adversary {
     uint32_t *value;
     uint32_t open, settled, candidate;

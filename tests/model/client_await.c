@@ -3,7 +3,7 @@
  * client_await.c - the first of several: branches that end at once, one that is withdrawn, one that is being started.
  *
  * Threads: client threads stand for workers on which branches end; no scheduler is needed.
- * Invariants: one branch is the first; `then` comes once, after all that the branches did; who gets it may free the record.
+ * Invariants: one branch is the first; `then` comes once, after all that the branches did; it may free the record.
  */
 #include <weir/await.h>
 

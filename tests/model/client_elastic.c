@@ -141,8 +141,8 @@ static weir_task *stuck_run(weir_worker *w, weir_task *t)
     return NULL;
 }
 
-/* The same where workers share a processor, and both tasks wait outside: who is called takes one of them, and it is called
- * although somebody searches. */
+/* The same where workers share a processor, and both tasks wait outside: who is called takes one of them, and it is
+ * called although somebody searches. */
 static void setup_crowd_and_spare(void)
 {
     create_with_spare(2, 4);
@@ -190,7 +190,7 @@ static void check_dropped(void)
 
 /* --- a drain that may not end while a task runs ------------------------------------------------------------------ */
 
-/* Worker 0 runs a task. Worker 2 counts sleepers and places on duty while worker 1 takes back its announcement and leaves. */
+/* Worker 0 runs a task. Worker 2 counts sleepers and places on duty while worker 1 retracts and leaves. */
 static void setup_drain_and_leaver(void)
 {
     create_with_leavers(3, 2);
@@ -297,8 +297,8 @@ static void starter(void)
 static void called1(void) { model_started(2); }
 static void called2(void) { model_started(3); }
 
-/* The first thread can't be started: its seat is vacant again, with what was prepared in it, and may be claimed by somebody
- * who has reserved a place before. */
+/* The first thread can't be started: its seat is vacant again, with what was prepared in it, and may be claimed by
+ * somebody who has reserved a place before. */
 static void setup_seats_and_refusal(void)
 {
     setup_seats(2);
@@ -320,8 +320,8 @@ static void announces(void)
     rig_worker_end();
 }
 
-/* As a pusher that was stopped behind its fence: wakes the announced seat, so starts a thread in it. What the first one to
- * try has left there it knows through the seat alone. */
+/* As a pusher that was stopped behind its fence: wakes the announced seat, so starts a thread in it. What the first one
+ * to try has left there it knows through the seat alone. */
 static void notifies(void)
 {
     atom_fence(memory_order_seq_cst);
@@ -401,7 +401,8 @@ static void submit_two_and_end(void)
 static void setup_surplus(void)
 {
     setup_leaver();
-    atom_store(&rt->elastic.duty.word, duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT, memory_order_relaxed);
+    atom_store(&rt->elastic.duty.word, duty_with_target(2, 1) | UINT64_C(1) << DUTY_BLOCKED_SHIFT,
+               memory_order_relaxed);
 }
 
 static void comes_back(void)
@@ -486,12 +487,12 @@ static const struct model_client clients[] = {
      .thread = {governor, grown, submit_beside_stuck}},
     {.name = "governor_against_leaving_the_search", .setup = setup_governor_and_searcher, .pct = true,
      .executions = 20000, .leaks_ok = true, .thread = {governor, stuck_searcher, grown, submit_beside_stuck}},
-    {.name = "withdrawal_against_a_find", .setup = setup_surplus, .check = check_both_ran, .pct = true, .executions = 20000,
-     .timeouts = 2, .leaks_ok = true, .thread = {comes_back, leaver, submit_two_and_end}},
-    {.name = "table_against_sweep", .tag = 3, .setup = setup_table, .check = check_table, .preemptions = 3, .leaks_ok = true,
-     .thread = {sweeper, goes_and_comes}},
-    {.name = "table_changes_meet", .tag = 2, .setup = setup_table, .check = check_table, .preemptions = 3, .leaks_ok = true,
-     .thread = {goes, goes_and_comes}},
+    {.name = "withdrawal_against_a_find", .setup = setup_surplus, .check = check_both_ran, .pct = true,
+     .executions = 20000, .timeouts = 2, .leaks_ok = true, .thread = {comes_back, leaver, submit_two_and_end}},
+    {.name = "table_against_sweep", .tag = 3, .setup = setup_table, .check = check_table, .preemptions = 3,
+     .leaks_ok = true, .thread = {sweeper, goes_and_comes}},
+    {.name = "table_changes_meet", .tag = 2, .setup = setup_table, .check = check_table, .preemptions = 3,
+     .leaks_ok = true, .thread = {goes, goes_and_comes}},
 };
 
 int main(int argc, char **argv)

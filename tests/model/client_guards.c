@@ -234,9 +234,11 @@ static const struct model_client clients[] = {
     {.name = "probes_are_counted", .setup = setup_open, .check = check_all_probes, .thread = {ask_twice, ask_only}},
     {.name = "cancelled_probe_passes_on", .setup = setup_open, .check = check_probes,
      .thread = {ask_and_cancel, ask_twice}},
-    {.name = "two_failures_open_once", .setup = setup_breaker, .check = check_opened_once, .thread = {fail, fail, fail}},
+    {.name = "two_failures_open_once", .setup = setup_breaker, .check = check_opened_once,
+     .thread = {fail, fail, fail}},
     {.name = "two_good_probes_close", .setup = setup_open, .check = check_closed, .thread = {probe_well, probe_well}},
-    {.name = "one_bad_probe_opens", .setup = setup_open, .check = check_open_again, .thread = {probe_well, probe_badly}},
+    {.name = "one_bad_probe_opens", .setup = setup_open, .check = check_open_again,
+     .thread = {probe_well, probe_badly}},
 };
 
 int main(int argc, char **argv)

@@ -211,8 +211,8 @@ static void check_any(void)
 
 #define CLIENT(client, end, ...) {.name = client, .setup = setup, .check = end, .thread = {__VA_ARGS__}, .timeouts = 1}
 /* Where there is no asymmetric fence all callers are counted, and the closer passes no fence. */
-#define COUNTED(client, end, ...) {.name = client, .setup = setup, .check = end, .thread = {__VA_ARGS__}, .timeouts = 1, \
-                                   .no_membarrier = true}
+#define COUNTED(client, end, ...) {.name = client, .setup = setup, .check = end, .thread = {__VA_ARGS__}, \
+                                   .timeouts = 1, .no_membarrier = true}
 static const struct model_client clients[] = {
     CLIENT("call_against_close", check_closed, caller, closer),
     CLIENT("two_calls_against_close", check_closed, caller, other_caller, closer),
@@ -229,7 +229,8 @@ static const struct model_client clients[] = {
     COUNTED("counted_call_against_close", check_closed, caller, closer),
     COUNTED("counted_entry_used_again", check_second, closer, opener),
     COUNTED("counted_call_from_nowhere", check_second, closer, opener, second_caller),
-    COUNTED("counted_close_from_nowhere_gives_up", check_second_given_up, opener, second_closer_deadline, second_caller),
+    COUNTED("counted_close_from_nowhere_gives_up", check_second_given_up, opener, second_closer_deadline,
+            second_caller),
     {.name = "only_one_entry_is_free", .setup = setup_almost_full, .thread = {reserver}},
 };
 

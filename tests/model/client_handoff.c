@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * client_handoff.c - tasks that are given directly: against the end of a search, a join that takes its task back, a thief
- * that finds it in a hand, a sleeper that has just found something else, and a stop.
+ * client_handoff.c - tasks that are given directly: against the end of a search, a join that takes its task back, a
+ * thief that finds it in a hand, a sleeper that has just found something else, and a stop.
  *
  * A task that is lost shows as a deadlock or as a spin that never ends, one that is run twice by its record.
  *

@@ -229,7 +229,7 @@ static void check(void)
     ring_destroy(&q);
 }
 
-/* --- the same record again and again, until its lap and its slot are those of the first time ------------------------- */
+/* --- the same record again and again, until its lap and its slot are those of the first time ---------------------- */
 
 #define AGAIN 9 /* times: with two slots and four laps the last one has the word of the first in the same slot */
 static struct job again;

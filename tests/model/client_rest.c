@@ -3,7 +3,7 @@
  * client_rest.c - counting who is asleep: a drain that must not end against workers that are called, leave or are
  * woken; a withdrawal against an announcement; the last totals.
  *
- * Threads: client threads are workers. One too few of them is announced, from beginning to end: the runtime may not end.
+ * Threads: client threads are workers. One too few of them is announced all the time: the runtime may not end.
  * Invariants: nobody finds all asleep unless they are; who is put off duty has nothing in its hands.
  */
 #include "os/poller.h"

@@ -168,7 +168,7 @@ static void check_discarded(void)
     check_discard();
 }
 
-/* --- guests: one record, two threads after each other -------------------------------------------------------------- */
+/* --- guests: one record, two threads after each other ------------------------------------------------------------- */
 
 static int guest_note; /* belongs to whom the guest's record belongs */
 

@@ -127,7 +127,7 @@ static void owner_gone(void)
     post(1, b);
 }
 
-/* --- threads that are no workers: there is one slab for two of them -------------------------------------------------- */
+/* --- threads that are no workers: there is one slab for two of them ----------------------------------------------- */
 
 /* One object is out when the thread ends, so its chunk stays; the other one is free in that chunk. */
 static void outside_first(void)

@@ -431,7 +431,8 @@ static void check_ran(void)
 #define CLIENT(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, \
                                              .leaks_ok = true, .preemptions = 3, .thread = {__VA_ARGS__}}
 #define RANDOM(client, n, set, at_end, ...) {.name = client, .tag = n, .setup = set, .check = at_end, \
-                                             .leaks_ok = true, .pct = true, .executions = 20000, .thread = {__VA_ARGS__}}
+                                             .leaks_ok = true, .pct = true, .executions = 20000, \
+                                             .thread = {__VA_ARGS__}}
 static const struct model_client clients[] = {
     CLIENT("start_against_park", 0, setup_one, check_ran, parker0_1, start_now),
     CLIENT("start_ahead_against_park", 0, setup_one, check_ran, parker0_1, start_near),

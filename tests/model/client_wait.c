@@ -3,7 +3,7 @@
  * client_wait.c - a worker waits in a join or a scope while the one that runs the awaited task makes more work.
  *
  * The server pushes a task and then sits in a leaf until somebody else has run it: only the waiter is there to do so. A
- * wake-up that is lost, or a look that is too early, shows as a livelock. The same where the waiter is all that is left.
+ * wake-up that is lost, or a look that is too early, shows as a livelock. The same if only the waiter is left.
  *
  * Threads: thread 0 waits as worker 0; thread 1 runs the awaited task as worker 1.
  */

@@ -7,10 +7,10 @@
  * over; fences work on the pending views `acq` and `rel`. A store may be put anywhere in modification order after what
  * its thread has seen, not just last. This is RC11 (Lahav et al., PLDI 2017) except for what docs/testing.md lists:
  * no load buffering (program order with reads-from has no cycles), release sequences as in C++20 (no later plain stores
- * of the same thread). The seq_cst order is C++20's, weaker than happens-before: a store gets its place in it as late as
- * can be, when its thread's next seq_cst operation does or when somebody's seq_cst operation must come after it. Until
- * then others may read it and be before it in that order. As a place only adds lower bounds to reads, the latest moment
- * allows all that an earlier one would.
+ * of the same thread). The seq_cst order is C++20's, weaker than happens-before: a store gets its place in it as late
+ * as can be, when its thread's next seq_cst operation does or when somebody's seq_cst operation must come after it.
+ * Until then others may read it and be before it in that order. As a place only adds lower bounds to reads, the latest
+ * moment allows all that an earlier one would.
  *
  * The asymmetric fence follows P1202 (Goldblatt 2018): a heavy and a light fence are ordered as two seq_cst fences
  * would be, two light fences are not ordered at all. So a light fence that ran before the heavy one has shown the heavy

@@ -7,7 +7,7 @@
  *
  *   PATH:FROM-TO:KIND:ORDER:FAIL:CHANGE   CHANGE is an order, "fail=" and an order, "removed", or "weak"
  *
- * PATH is the end of the source's path, FROM and TO the first and last line of the call; orders are numbers (__ATOMIC_*).
+ * PATH is the end of the source's path, FROM and TO the first and last line of the call; orders are numbers.
  *
  * Threads: the engine's one thread.
  * Invariants: the mutant outlives executions; the places are those of one client.
@@ -26,7 +26,8 @@ static void remember(const struct op *o)
     unsigned h = (unsigned)(((uintptr_t)o->file * 31 + (unsigned)o->line * 7 + (unsigned)o->kind) % SITES);
     for (; M->site[h].file != NULL; h = (h + 1) % SITES) {
         const struct site *s = &M->site[h];
-        if (s->file == o->file && s->line == o->line && s->kind == o->kind && s->order == o->order && s->fail == o->fail)
+        if (s->file == o->file && s->line == o->line && s->kind == o->kind && s->order == o->order &&
+            s->fail == o->fail)
             return;
     }
     if (++M->nsites == SITES)

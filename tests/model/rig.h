@@ -21,8 +21,8 @@ extern bool rig_always_public;
 extern uint32_t rig_spares, rig_growth;
 /* Builds a runtime of that many workers; deque and queue hold at least that many tasks before they grow or are full. */
 struct runtime *rig_create(uint32_t workers, uint32_t deque, uint32_t queue, uint32_t guests);
-/* After that: the workers, at least two, share one processor, so that submitted tasks are taken one by one and wake-ups are
- * hurried (runtime_hurry()). */
+/* After that: the workers, at least two, share one processor, so that submitted tasks are taken one by one and wake-ups
+ * are hurried (runtime_hurry()). */
 void rig_crowd(struct runtime *rt);
 /* Frees it: all client threads have ended. */
 void rig_destroy(struct runtime *rt);

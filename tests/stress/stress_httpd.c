@@ -26,7 +26,7 @@
 #define PIPELINE 60u       /* requests of one pipeline */
 #define MEMORY_MB 24       /* that the server may keep after a storm: allocators give back late */
 #define SETTLE_MS 30000u   /* until it is as before */
-/* ms: long enough that no good client is taken for a silent or greedy one on a busy machine, and in a sanitizer's time */
+/* ms: long enough that no good client is taken for a silent or greedy one, on a busy machine and in a sanitizer */
 static const char *const waits[2][6] = {{"--idle", "3000", "--head", "500", "--send", "1500"},
                                         {"--idle", "8000", "--head", "2000", "--send", "8000"}};
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"

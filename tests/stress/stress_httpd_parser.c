@@ -316,6 +316,7 @@ int main(int argc, char **argv)
     bool some = ready >= inputs / 4 && bad >= inputs / 4 && bodies >= inputs / 4 && inputs - bodies >= inputs / 8;
     if (inputs >= INPUTS && !some)
         fail("hardly any input is of one kind", "", 0);
-    printf("%u inputs, %u understood, %u refused, %u bodies understood: %s\n", inputs, ready, bad, bodies, failures ? "FAILED" : "ok");
+    printf("%u inputs, %u understood, %u refused, %u bodies understood: %s\n", inputs, ready, bad, bodies,
+           failures ? "FAILED" : "ok");
     return failures != 0;
 }

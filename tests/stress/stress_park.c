@@ -2,8 +2,8 @@
  *
  * stress_park.c - parking against pushing: after pauses of random length a busy worker makes one to three tasks, which
  * only other workers can run, because their maker waits for that in a leaf; an outside thread does so with submits.
- * The tasks of a burst wait for each other, so that each needs a worker of its own. In between a task is forked and joined
- * about when another worker gets it: it runs once, here or there.
+ * The tasks of a burst wait for each other, so that each needs a worker of its own. In between a task is forked and
+ * joined about when another worker gets it: it runs once, here or there.
  *
  * Pauses are drawn around the time that a worker searches before it sleeps, so that pushes meet workers at every step
  * of falling asleep. A lost wake-up is found by the maker: it gives up after HANG_LIMIT with the runtime's counts.

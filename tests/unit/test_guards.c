@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_guards.c - what must hold for each guard alone: watermark, CoDel, circuit breaker, with a clock of the test's own.
+ * test_guards.c - what must hold for each guard alone: watermark, CoDel, circuit breaker, with the test's clock.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -169,7 +169,8 @@ Test(os, sparse_memory_comes_when_it_is_written, .disabled = MEMORY_TEST_DISABLE
     size_t before = resident_pages();
     for (size_t i = 0; i < BLOCKS; i++)
         cr_assert_not_null(p[i] = os_alloc_sparse(BYTES, 128));
-    cr_assert_lt(resident_pages() - before, BLOCKS * (size_t)BYTES / 4096 / 4, "16 MiB were asked for, none was written");
+    cr_assert_lt(resident_pages() - before, BLOCKS * (size_t)BYTES / 4096 / 4,
+                 "16 MiB were asked for, none was written");
     for (size_t i = 0; i < BLOCKS; i++)
         os_free_sparse(p[i], BYTES);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_scope.c - what must hold for scopes: waits, errors, cancelling, nesting, members that spawn, continuations, stops.
+ * test_scope.c - what must hold for scopes: waits, errors, cancelling, nesting, spawning members, continuations, stops.
  */
 #include "../integration/support.h"
 
