@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * os_fault.h - lets a test make the n-th allocation, thread creation or futex wait of os_linux.c fail, or the n-th
- * step in the making of a poller.
+ * step in the making of a poller, or nothing enter the kernel from a ring.
  *
  * Without WEIR_FAULT_INJECTION os_fault() is an inline that answers false and nothing else exists.
  *
@@ -22,6 +22,7 @@ enum os_fault_kind {
     OS_FAULT_EVENTFD,        /* a poller gets no eventfd: -EMFILE */
     OS_FAULT_RING,           /* a poller gets no ring: -ENOMEM */
     OS_FAULT_EPOLL,          /* a poller gets no epoll set: -EMFILE */
+    OS_FAULT_ENTER,          /* the kernel takes nothing from a ring */
     OS_FAULT_KINDS
 };
 

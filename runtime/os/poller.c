@@ -51,25 +51,30 @@ static void hand_back(struct poller *p, weir_io *io, int64_t result)
     p->done_tail = &io->next;
 }
 
+/* PO-D */
 static void link_op(struct poller *p, weir_io *io)
 {
-    struct poller_fd *fd = poller_fd_of(p, io);
-    io->prev = NULL;
-    io->next = fd->ops;
-    if (io->next != NULL)
-        io->next->prev = io;
-    fd->ops = io;
+    weir_io **first = &poller_fd_of(p, io)->ops;
+    io->prev = *first != NULL ? (*first)->prev : io;
+    io->next = NULL;
+    if (*first != NULL)
+        (*first)->prev = io->prev->next = io;
+    else
+        *first = io;
     p->in_flight++;
 }
 
 static void unlink_op(struct poller *p, weir_io *io)
 {
-    if (io->prev != NULL)
-        io->prev->next = io->next;
-    else
-        poller_fd_of(p, io)->ops = io->next;
+    weir_io **first = &poller_fd_of(p, io)->ops;
     if (io->next != NULL)
         io->next->prev = io->prev;
+    else
+        (*first)->prev = io->prev;
+    if (io == *first)
+        *first = io->next;
+    else
+        io->prev->next = io->next;
     p->in_flight--;
 }
 

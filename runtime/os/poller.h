@@ -12,7 +12,8 @@
  * Invariants: PO-A every record that was started is handed back by poller_reap() exactly once, with its result. PO-B a
  * record in flight is in the list of its descriptor, and in the heap if it has a deadline that has not passed. PO-C
  * poller_wait() does not sleep while there is something to reap that came after the last poller_reap(), and returns
- * when such comes or poller_wake() was called since its last return.
+ * when such comes or poller_wake() was called since its last return. PO-D in a descriptor's list `next` of the last record is
+ * NULL, `prev` of the first is the last: so who has waited longest is the first that a ready descriptor serves.
  */
 #ifndef WEIR_POLLER_H
 #define WEIR_POLLER_H
@@ -45,10 +46,13 @@ enum poller_op {
 #define POLLER_WAITS 4u     /* (uring) for readiness, after -EAGAIN */
 #define POLLER_BEGUN 8u     /* (epoll) a connect that is under way */
 #define POLLER_OVER 16u     /* to be handed back */
+#define POLLER_HELD 32u     /* (uring) it waits for room in the ring */
+
+#define POLLER_STUCK_NS UINT64_C(1000000) /* a choice: so long after a look at which the kernel took not all comes the next */
 
 /* What is known of a descriptor. */
 struct poller_fd {
-    weir_io *ops;   /* in flight on it */
+    weir_io *ops;   /* in flight on it, in the order of their starts */
     uint16_t armed; /* (epoll) events that its registration waits for, while somebody waits */
     uint16_t kept;  /* (epoll) events of which the registration tells each time that they come; 0: it is one-shot */
     uint32_t epoch; /* (epoll) which registration that is, counted */
@@ -73,6 +77,7 @@ struct poller {
     void *own;             /* the implementation's */
     int fd;                /* readable while there is something to collect */
     int wake_fd;           /* an eventfd */
+    bool stuck;            /* (uring) the kernel did not take all at the last look, and nothing tells when it will */
     bool lazy;             /* what is over may wait until the thread that entered it makes a call or is interrupted */
     struct poller_fd *fds; /* by number; fds[0] is of operations without a descriptor, fds[n + 1] of descriptor n */
     uint32_t size;
@@ -95,7 +100,9 @@ weir_io *poller_reap(struct poller *p);
 /* When poller_wait() should return by itself, for the deadlines' sake: CLOCK_MONOTONIC ns or OS_FOREVER. */
 static inline uint64_t poller_deadline(const struct poller *p)
 {
-    return deadlines_first(&p->deadlines);
+    uint64_t first = deadlines_first(&p->deadlines);
+    uint64_t again = UNLIKELY(p->stuck) ? os_now() + POLLER_STUCK_NS : OS_FOREVER;
+    return first < again ? first : again;
 }
 /* Sleeps until there is something to reap, a wake, or the deadline. True: there is something. May return early. */
 bool poller_wait(struct poller *p, uint64_t deadline);

@@ -83,7 +83,7 @@ static int arm(struct poller *p, struct poller_fd *fd, uint32_t events)
 
 static bool is_alone(const weir_io *io)
 {
-    return io->next == NULL && io->prev == NULL;
+    return io->prev == io;
 }
 
 /* The same for one more operation: the others waited for a registration that must be there, and is armed for what they
@@ -158,7 +158,7 @@ static void note_kept(struct poller *p, struct poller_fd *fd, uint32_t events)
         fd->kept = 0;
 }
 
-/* The descriptor is ready: each of its operations is tried. */
+/* The descriptor is ready: each of its operations is tried, the oldest first. */
 static void serve(struct poller *p, struct poller_fd *fd, uint32_t events)
 {
     fd->armed = 0;

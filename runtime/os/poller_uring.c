@@ -8,7 +8,8 @@
  * (sched/io_seats.c), through a membarrier: where there is none, the ring is of the plain kind.
  * Invariants: UR-A an operation's user_data is its record until its completion was seen; requests of our own have none.
  * UR-B -ECANCELED for which there is no mark means that the thread that entered the operation has ended: it is entered
- * anew.
+ * anew. UR-C what the kernel does not take now is not refused: it waits in the ring, or with POLLER_HELD where that is full,
+ * and is tried at each look.
  * Source: io_uring(7), liburing.
  */
 #include <errno.h>
@@ -28,7 +29,7 @@
 
 struct uring {
     struct io_uring ring;
-    bool cancel_again; /* the ring had no room for a cancel */
+    bool again; /* the ring had no room for a start (POLLER_HELD) or a cancel */
 };
 
 static inline struct uring *own_of(const struct poller *p)
@@ -52,7 +53,7 @@ static inline bool is_marked(const weir_io *io)
 static void enter(struct poller *p)
 {
     struct io_uring *ring = ring_of(p);
-    while (io_uring_sq_ready(ring) != 0 && io_uring_submit(ring) > 0)
+    while (io_uring_sq_ready(ring) != 0 && !os_fault(OS_FAULT_ENTER) && io_uring_submit(ring) > 0)
         continue;
 }
 
@@ -122,8 +123,9 @@ static void prepare(struct io_uring_sqe *e, const weir_io *io)
 static void uring_start(struct poller *p, weir_io *io)
 {
     struct io_uring_sqe *e = new_entry(p);
-    if (e == NULL) {
-        poller_done(p, io, -EAGAIN);
+    if (UNLIKELY(e == NULL)) {
+        io->marks |= POLLER_HELD;
+        own_of(p)->again = true;
         return;
     }
     if (io->marks & POLLER_WAITS)
@@ -135,22 +137,34 @@ static void uring_start(struct poller *p, weir_io *io)
 
 static void uring_cancel(struct poller *p, weir_io *io)
 {
+    if (UNLIKELY((io->marks & POLLER_HELD) != 0)) { /* the kernel does not know it */
+        poller_done(p, io, -ECANCELED);
+        return;
+    }
     struct io_uring_sqe *e = new_entry(p);
     if (e == NULL) {
-        own_of(p)->cancel_again = true;
+        own_of(p)->again = true;
         return;
     }
     io_uring_prep_cancel(e, io, 0);
     io_uring_sqe_set_data(e, NULL);
 }
 
-static COLD void cancel_again(struct poller *p)
+/* Starts and cancels once more what had no room, until there is none again. */
+static COLD void try_again(struct poller *p)
 {
-    own_of(p)->cancel_again = false;
-    for (uint32_t i = 0; i < p->size; i++)
-        for (weir_io *io = p->fds[i].ops; io != NULL; io = io->next)
-            if (is_marked(io))
+    bool *again = &own_of(p)->again;
+    *again = false;
+    for (uint32_t i = 0; i < p->size; i++) {
+        for (weir_io *io = p->fds[i].ops; io != NULL && !*again; io = io->next) {
+            if (io->marks & POLLER_HELD) {
+                io->marks &= (uint8_t)~POLLER_HELD;
+                uring_start(p, io);
+            } else if (is_marked(io)) {
                 uring_cancel(p, io);
+            }
+        }
+    }
 }
 
 /* --- completions ---------------------------------------------------------------------------------------------- */
@@ -188,9 +202,10 @@ static void uring_collect(struct poller *p)
         }
         io_uring_cq_advance(ring, n);
     }
-    if (UNLIKELY(own_of(p)->cancel_again))
-        cancel_again(p);
+    if (UNLIKELY(own_of(p)->again))
+        try_again(p);
     enter(p);
+    p->stuck = own_of(p)->again || io_uring_sq_ready(ring) != 0;
 }
 
 /* A word that the kernel writes, too. */

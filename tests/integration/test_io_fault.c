@@ -180,3 +180,63 @@ Test(io_fault, every_allocation_of_a_first_operation_may_fail)
     }
     cr_assert_gt(refused, 0);
 }
+
+#define MORE_THAN_A_RING_HOLDS 600u
+
+/* What a ring has no room for, and the kernel does not take, is no error of the operation: it begins later. */
+Test(io_fault, operations_that_the_kernel_does_not_take_begin_when_it_does)
+{
+    need_faults();
+    static struct one o[MORE_THAN_A_RING_HOLDS];
+    int p[2];
+    begin(2);
+    cr_assert_neq(reads(), WEIR_IO_NONE);
+    cr_assert_eq(pipe(p), 0);
+    fail_always(OS_FAULT_ENTER);
+    for (unsigned i = 0; i < MORE_THAN_A_RING_HOLDS; i++)
+        run(&o[i], start_readable, p[0]);
+    let_it_begin();
+    cr_assert_eq(write(p[1], "x", 1), 1);
+    let_it_begin();
+    fail_no_more();
+    for (unsigned i = 0; i < MORE_THAN_A_RING_HOLDS; i++) {
+        cr_assert(reaches(&o[i].over, 1));
+        cr_assert_eq(o[i].started, 0);
+        cr_assert(o[i].result > 0, "%lld", (long long)o[i].result);
+    }
+    stop(rt);
+    close(p[0]);
+    close(p[1]);
+}
+
+/* Meanwhile they end as others do: by a cancel, or at their deadline. */
+Test(io_fault, operations_that_the_kernel_does_not_take_end_at_their_deadline_and_with_their_runtime)
+{
+    need_faults();
+    static struct one o[MORE_THAN_A_RING_HOLDS];
+    int p[2];
+    begin(2);
+    if (reads() != WEIR_IO_URING)
+        cr_skip_test("no io_uring here");
+    cr_assert_eq(pipe(p), 0);
+    fail_always(OS_FAULT_ENTER);
+    for (unsigned i = 0; i < MORE_THAN_A_RING_HOLDS; i++) {
+        o[i].io.deadline = i % 2 == 0 ? in_ms(SHORT_MS) : WEIR_FOREVER;
+        run(&o[i], start_readable, p[0]);
+    }
+    /* A ring's worth of them waits for the kernel, which knows of neither them nor their cancels: one that nobody does. */
+    let_it_begin();
+    let_it_begin();
+    unsigned late = 0;
+    for (unsigned i = 0; i < MORE_THAN_A_RING_HOLDS; i += 2)
+        late += get(&o[i].over) != 0 && o[i].result == -ETIME;
+    cr_assert_gt(late, 0);
+    fail_no_more();
+    for (unsigned i = 0; i < MORE_THAN_A_RING_HOLDS; i += 2) {
+        cr_assert(reaches(&o[i].over, 1));
+        cr_assert_eq(o[i].result, -ETIME, "%lld", (long long)o[i].result);
+    }
+    cr_assert_eq(weir_stop(rt, WEIR_DISCARD, in_ms(LONG_TIME_MS)), 0);
+    close(p[0]);
+    close(p[1]);
+}

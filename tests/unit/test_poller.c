@@ -342,6 +342,33 @@ BOTH(a_descriptor_may_be_awaited_by_very_many)
     cr_assert_eq(seen, N);
 }
 
+/* The kernel's ring has an order of its own. */
+Test(poller, epoll_serves_who_has_waited_longest_first)
+{
+    enum { N = 5 };
+    weir_io io[N] = {0};
+    char bytes[N];
+    cr_assert_eq(poller_init(&p, WEIR_IO_EPOLL), 0);
+    make_pipe();
+    for (unsigned i = 0; i < N; i++)
+        start(&io[i], POLLER_READ, ends[0], &bytes[i], 1);
+    cr_assert_null(poller_reap(&p));
+    poller_cancel(&p, &io[0]); /* the first, one in the middle and the last leave the line */
+    poller_cancel(&p, &io[2]);
+    poller_cancel(&p, &io[4]);
+    for (unsigned seen = 0; seen < 3;)
+        for (weir_io *done = poller_reap(&p); done != NULL; done = done->next, seen++)
+            cr_assert_eq(done->result, -ECANCELED);
+    start(&io[0], POLLER_READ, ends[0], &bytes[0], 1);
+    const unsigned line[] = {1, 3, 0};
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(write(ends[1], "123" + i, 1), 1);
+        cr_assert_eq(one(), &io[line[i]]);
+        cr_assert_eq(bytes[line[i]], "123"[i]);
+    }
+    poller_destroy(&p);
+}
+
 BOTH(deadlines_pass_in_their_order)
 {
     enum { N = 50 };
