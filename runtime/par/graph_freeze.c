@@ -72,8 +72,7 @@ static void count_degrees(struct freeze *f)
     f->sources = f->n - entered; /* at most: some are entered by weak edges */
 }
 
-/* Room for the rows: behind the nodes, where their block has pages that nobody would use, or on its own. */
-static bool need_edges(struct freeze *f)
+bool freeze_need_edges(struct freeze *f)
 {
     size_t bytes = edges_bytes(f->m, f->sources), n = (size_t)f->n + 1;
     if ((f->g->nodes.room - n) * sizeof *f->nodes >= bytes)
@@ -353,7 +352,7 @@ static int lay_out(struct freeze *f)
     if (!need_cursor(f))
         return -ENOMEM;
     count_degrees(f);
-    if (!need_edges(f) || (f->g->ranked && !need_scratch(f)))
+    if (!freeze_need_edges(f) || (f->g->ranked && !need_scratch(f)))
         return -ENOMEM;
     fill_rows(f);
     int r = f->forward ? 0 : reorder(f);
@@ -373,7 +372,7 @@ int weir_graph_freeze(weir_graph *g, weir_graph_fault *fault)
     if (fault != NULL)
         fault->count = 0;
     f.nodes[f.n] = (struct node){.row = 0}; /* the end of the last row */
-    int r = freeze_in_place(&f);
+    int r = freeze_in_one_pass(&f);
     if (r == -EAGAIN)
         r = lay_out(&f);
     os_free(f.scratch, words(f.n) + sizeof *f.scratch);

@@ -39,8 +39,11 @@ static inline size_t words(uint32_t n)
 void freeze_forget(struct freeze *f);
 /* Puts the direct edges of a row last: they are one range. False: no memory for that. */
 bool freeze_direct_last(struct freeze *f, uint32_t *row, uint32_t length);
-/* graph_in_place.c: the layout without a copy of the edges. -EAGAIN: it does not suit this graph; nothing was done, as
+/* Room for the rows and `sources` more: behind the nodes, where their block has pages that nobody would use, or on its
+ * own. False: no memory. */
+bool freeze_need_edges(struct freeze *f);
+/* graph_one_pass.c: the layout of what came in a good order. -EAGAIN: it does not suit this graph; nothing was done, as
  * with -ENOMEM. */
-int freeze_in_place(struct freeze *f);
+int freeze_in_one_pass(struct freeze *f);
 
 #endif

@@ -76,24 +76,52 @@ Test(graph, every_node_runs_once_and_after_its_predecessors)
     }
 }
 
-/* Rows of 0 to 20 later nodes, added row by row, their targets rising, falling, or first the last one. */
-static void graph_by_rows(weir_graph *g, unsigned seed, int kind, weir_node *n)
+static void ordered_edge(weir_graph *g, const weir_node *n, uint32_t from, uint32_t to)
 {
+    OK(weir_graph_precede(g, n[from], n[to]));
+    order.before[order.n_before][0] = from;
+    order.before[order.n_before++][1] = to;
+}
+
+/* Up to `most` later nodes; `turn`: the row's targets rise, fall, or rise after the last one. */
+static void ordered_row(weir_graph *g, const weir_node *n, uint32_t from, uint32_t most, int turn, unsigned *seed)
+{
+    uint32_t row[20], length = 0;
+    for (uint32_t to = from + 1; to < NODES && length < most; to += 1 + (uint32_t)rand_r(seed) % 40)
+        row[length++] = to;
+    for (uint32_t k = 0; k < length && order.n_before < NODES * 7; k++)
+        ordered_edge(g, n, from, turn == 0 ? row[k] : turn == 1 ? row[length - 1 - k] : row[(k + length - 1) % length]);
+}
+
+enum row_order {
+    ROWS_RISE, ROWS_FALL, ROWS_TURNED, /* row by row */
+    HUB_BEFORE,  /* the rows, and before some of them an edge from the hub to their node */
+    HUB_FALLS,   /* the same with rows that fall */
+    HUB_BEHIND,  /* after some of them */
+    HUB_BETWEEN, /* between any two rows, which are in another order */
+    ROW_ORDERS
+};
+
+/* Rows of 0 to 20 later nodes, most of them short. The hub has nodes before it that nothing leads from. */
+static void graph_by_rows(weir_graph *g, unsigned seed, enum row_order kind, weir_node *n)
+{
+    uint32_t hub = seed % 3;
     order.n_before = 0;
     memset(order.times, 0, sizeof order.times);
     for (uint32_t i = 0; i < NODES; i++)
         n[i] = node(g, ordered, &order.ended[i]);
-    for (uint32_t i = 0; i + 1 < NODES; i++) {
-        uint32_t row[20], length = 0;
-        uint32_t most = (uint32_t)rand_r(&seed) % 4 != 0 ? 2 : 20; /* most rows are short */
-        for (uint32_t to = i + 1; to < NODES && length < most; to += 1 + (uint32_t)rand_r(&seed) % 40)
-            row[length++] = to;
-        for (uint32_t k = 0; k < length && order.n_before < NODES * 8; k++) {
-            uint32_t to = kind == 0 ? row[k] : kind == 1 ? row[length - 1 - k] : row[(k + length - 1) % length];
-            OK(weir_graph_precede(g, n[i], n[to]));
-            order.before[order.n_before][0] = i;
-            order.before[order.n_before++][1] = to;
-        }
+    if (kind >= HUB_BEFORE)
+        ordered_edge(g, n, hub, hub + 1);
+    for (uint32_t i = kind >= HUB_BEFORE ? hub + 1 : 0; i + 1 < NODES; i++) {
+        uint32_t at = kind == HUB_BETWEEN && (i ^ 1) > hub && (i ^ 1) + 1 < NODES ? i ^ 1 : i;
+        uint32_t most = (uint32_t)rand_r(&seed) % 4 != 0 ? 2 : 20;
+        bool of_hub = kind >= HUB_BEFORE && i > hub + 1 && (kind == HUB_BETWEEN || rand_r(&seed) % 2 == 0);
+        uint32_t to = kind == HUB_BETWEEN ? i + 2 : i;
+        if (of_hub && kind != HUB_BEHIND && to < NODES)
+            ordered_edge(g, n, hub, to);
+        ordered_row(g, n, at, most, kind == HUB_FALLS ? 1 : kind < HUB_BEFORE ? (int)kind : 0, &seed);
+        if (of_hub && kind == HUB_BEHIND)
+            ordered_edge(g, n, hub, i);
     }
 }
 
@@ -102,14 +130,14 @@ Test(graph, rows_in_whatever_order_make_the_same_graph)
     weir_node n[NODES], found[2];
     weir_runtime *rt = start(2);
     for (unsigned seed = 1; seed <= 30; seed++) {
-        for (int kind = 0; kind < 3; kind++) {
+        for (enum row_order kind = 0; kind < ROW_ORDERS; kind++) {
             weir_graph *g = graph();
             graph_by_rows(g, seed, kind, n);
             weir_run *r = frozen_run(g, 0);
             for (uint32_t times = 1; times <= 3; times++) {
                 OK(weir_run_once(rt, r));
                 for (uint32_t i = 0; i < NODES; i++)
-                    cr_assert_eq(order.times[i], times, "node %u of seed %u, kind %d", i, seed, kind);
+                    cr_assert_eq(order.times[i], times, "node %u of seed %u, kind %d", i, seed, (int)kind);
                 for (uint32_t i = 0; i < order.n_before; i++)
                     cr_assert_lt(order.ended[order.before[i][0]], order.ended[order.before[i][1]]);
             }
@@ -117,7 +145,7 @@ Test(graph, rows_in_whatever_order_make_the_same_graph)
         }
     }
     stop(rt);
-    for (int kind = 0; kind < 3; kind++) { /* a double in the last row: what was laid out until then is taken back */
+    for (enum row_order kind = 0; kind < ROW_ORDERS; kind++) { /* a double in the last row: what was laid out until then is taken back */
         weir_graph *g = graph();
         graph_by_rows(g, 5, kind, n);
         weir_edge twice = {n[NODES - 2], n[NODES - 1]}, doubles[] = {twice, twice};

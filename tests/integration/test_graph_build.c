@@ -309,9 +309,9 @@ Test(graph_build, a_cycle_is_named_and_nothing_has_changed)
     drop(g, NULL);
 }
 
-/* A fan of `width` nodes from the first to the last, row by row or in turns, with one edge twice; nodes may come in an
- * order that leads backward. */
-static void check_double(uint32_t width, bool by_rows, bool backward)
+/* A fan of `width` nodes from the first to the last, row by row or in turns, with one edge twice, at once or at the end;
+ * nodes may come in an order that leads backward. */
+static void check_double(uint32_t width, bool by_rows, bool backward, bool at_once)
 {
     weir_graph *g = graph();
     weir_node found[2], n[48];
@@ -320,10 +320,13 @@ static void check_double(uint32_t width, bool by_rows, bool backward)
     weir_node first = n[backward ? width + 1 : 0], last = n[backward ? 0 : width + 1], twice = n[width];
     for (uint32_t i = 1; i <= width; i++) {
         OK(weir_graph_precede(g, first, n[i]));
+        if (at_once && i == width)
+            OK(weir_graph_precede(g, first, twice));
         if (!by_rows)
             OK(weir_graph_precede(g, n[i], last));
     }
-    OK(weir_graph_precede(g, first, twice));
+    if (!at_once)
+        OK(weir_graph_precede(g, first, twice));
     for (uint32_t i = 1; i <= width && by_rows; i++)
         OK(weir_graph_precede(g, n[i], last));
     for (int times = 0; times < 3; times++) { /* each finds what the one before has found */
@@ -339,8 +342,8 @@ static void check_double(uint32_t width, bool by_rows, bool backward)
 Test(graph_build, a_double_edge_is_named_and_nothing_has_changed)
 {
     for (uint32_t width = 1; width < 40; width += 19) /* short and long rows */
-        for (unsigned way = 0; way < 4; way++)
-            check_double(width, way % 2 == 0, way / 2 != 0);
+        for (unsigned way = 0; way < 8; way++)
+            check_double(width, way % 2 == 0, way / 2 % 2 != 0, way / 4 != 0);
 }
 
 Test(graph_build, a_graph_that_nothing_begins_is_refused)
