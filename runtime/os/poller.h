@@ -12,8 +12,9 @@
  * Invariants: PO-A every record that was started is handed back by poller_reap() exactly once, with its result. PO-B a
  * record in flight is in the list of its descriptor, and in the heap if it has a deadline that has not passed. PO-C
  * poller_wait() does not sleep while there is something to reap that came after the last poller_reap(), and returns
- * when such comes or poller_wake() was called since its last return. PO-D in a descriptor's list `next` of the last record is
- * NULL, `prev` of the first is the last: so who has waited longest is the first that a ready descriptor serves.
+ * when such comes or poller_wake() was called since its last return. PO-D in a descriptor's list `next` of the last
+ * record is NULL, `prev` of the first is the last: so who has waited longest is the first that a ready descriptor
+ * serves.
  */
 #ifndef WEIR_POLLER_H
 #define WEIR_POLLER_H
@@ -48,7 +49,7 @@ enum poller_op {
 #define POLLER_OVER 16u     /* to be handed back */
 #define POLLER_HELD 32u     /* (uring) it waits for room in the ring */
 
-#define POLLER_STUCK_NS UINT64_C(1000000) /* a choice: so long after a look at which the kernel took not all comes the next */
+#define POLLER_STUCK_NS UINT64_C(1000000) /* a choice: when the kernel did not take all, the next look comes then */
 
 /* What is known of a descriptor. */
 struct poller_fd {

@@ -8,8 +8,8 @@
  * (sched/io_seats.c), through a membarrier: where there is none, the ring is of the plain kind.
  * Invariants: UR-A an operation's user_data is its record until its completion was seen; requests of our own have none.
  * UR-B -ECANCELED for which there is no mark means that the thread that entered the operation has ended: it is entered
- * anew. UR-C what the kernel does not take now is not refused: it waits in the ring, or with POLLER_HELD where that is full,
- * and is tried at each look.
+ * anew. UR-C what the kernel does not take now is not refused: it waits in the ring, or with POLLER_HELD where that is
+ * full, and is tried at each look.
  * Source: io_uring(7), liburing.
  */
 #include <errno.h>

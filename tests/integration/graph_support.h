@@ -26,6 +26,18 @@ static inline int count(weir_worker *w, void *arg)
     return 0;
 }
 
+static inline int fewer_than_ten(weir_worker *w, void *arg)
+{
+    (void)w;
+    return get(arg) < 10 ? 0 : 1;
+}
+
+static inline int chooses(weir_worker *w, void *arg)
+{
+    (void)w;
+    return (int)get(arg);
+}
+
 static inline int second_of_two(weir_worker *w, void *arg)
 {
     (void)w, (void)arg;

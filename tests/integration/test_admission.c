@@ -3,88 +3,13 @@
  * test_admission.c - what must hold for the guards of a runtime: who is refused, who is shed, who is told, and that
  * nothing is lost.
  */
-#include "support.h"
-
-#define QUEUE 64u
-#define MANY 4000u
-#define REPORT_ERROR (-EIO)
-
-static weir_runtime *rt;
-static weir_atomic_u32 gate_entered, gate_open, ran, shed_calls;
-
-/* Keeps the only worker busy until open_gate(). */
-static weir_task *wait_at_gate(weir_worker *w, weir_task *self)
-{
-    (void)w;
-    (void)self;
-    add(&gate_entered, 1);
-    reaches(&gate_open, 1);
-    return NULL;
-}
-
-static weir_task gate;
-
-static void close_gate(void)
-{
-    set(&gate_open, 0);
-    set(&gate_entered, 0);
-    weir_task_init(&gate, wait_at_gate);
-    cr_assert_eq(weir_submit(rt, &gate, WEIR_TRY, 0), 0);
-    cr_assert(reaches(&gate_entered, 1));
-}
-
-static weir_task *run_empty(weir_worker *w, weir_task *self)
-{
-    (void)w;
-    (void)self;
-    add(&ran, 1);
-    return NULL;
-}
-
-/* Waits until the queue is empty and what was taken from it has run. */
-static void open_gate(uint32_t expected)
-{
-    set(&gate_open, 1);
-    cr_assert(reaches(&ran, expected), "ran %u of %u", get(&ran), expected);
-}
-
-static weir_admission admission(uint32_t guards)
-{
-    weir_admission a;
-    cr_assert_eq(weir_admission_init(&a), 0);
-    a.guards = guards;
-    return a;
-}
-
-static void start_guarded(const weir_admission *a, unsigned workers)
-{
-    weir_config c = config_of(workers);
-    c.queue_capacity = QUEUE;
-    c.admission = a;
-    rt = start_config(&c);
-}
-
-static weir_stats stats(void)
-{
-    weir_stats s = {.size = sizeof s};
-    cr_assert_eq(weir_stats_read(rt, &s, NULL, 0), 0);
-    return s;
-}
-
-static int submit_one(weir_task *t)
-{
-    return weir_submit(rt, t, WEIR_TRY, 0);
-}
-
-static weir_task tasks[MANY];
-
-static void init_tasks(void)
-{
-    for (unsigned i = 0; i < MANY; i++)
-        weir_task_init(&tasks[i], run_empty);
-}
+#include "admission_rig.h"
 
 TestSuite(admission, .init = init_tasks);
+
+#define REPORT_ERROR (-EIO)
+
+static weir_atomic_u32 shed_calls;
 
 /* --- marks ------------------------------------------------------------------------------------------------------ */
 
@@ -362,177 +287,6 @@ Test(admission, shed_request_pays_its_scope)
     cr_assert_eq(get(&ran) + get(&shed_calls) + refused, offered + in);
 }
 
-/* --- breaker ---------------------------------------------------------------------------------------------------- */
-
-static weir_atomic_u32 outcome; /* what requests report: 0, or an errno */
-
-static weir_task *report(weir_worker *w, weir_task *self)
-{
-    cr_assert_eq(weir_report(w, self, -(int)get(&outcome)), 0);
-    add(&ran, 1);
-    return NULL;
-}
-
-static weir_admission breaker_fed_by(uint32_t feeds)
-{
-    weir_admission a = admission(WEIR_GUARD_BREAKER);
-    a.breaker.min_calls = 10;
-    a.breaker.probes = 2;
-    a.breaker.window_ns = 3600 * 1000 * NS_PER_MS;
-    a.breaker.open_ns = 30 * NS_PER_MS;
-    a.feeds = feeds;
-    return a;
-}
-
-static weir_breaker_state breaker_state(void)
-{
-    return (weir_breaker_state)stats().guards.breaker;
-}
-
-/* Submits one request and waits until it has run, or was refused. */
-static int request(weir_task_fn *fn)
-{
-    static weir_task t;
-    uint32_t before = get(&ran);
-    weir_task_init(&t, fn);
-    int r = submit_one(&t);
-    if (r == 0)
-        cr_assert(reaches(&ran, before + 1));
-    return r;
-}
-
-/* The same, until the breaker lets one pass: its time must come to an end. */
-static void request_until_let_in(weir_task_fn *fn)
-{
-    uint64_t end = in_ms(LONG_TIME_MS);
-    while (request(fn) == -ECONNREFUSED) {
-        cr_assert_lt(weir_now(), end);
-        usleep(1000);
-    }
-}
-
-static struct {
-    unsigned n;
-    int level[16];
-} states;
-
-static void on_breaker(void *arg, int level)
-{
-    (void)arg;
-    if (states.n < 16)
-        states.level[states.n++] = level;
-}
-
-Test(admission, reported_failures_open_the_breaker_and_probes_close_it)
-{
-    weir_admission a = breaker_fed_by(WEIR_FEED_REPORTS);
-    a.on_breaker = on_breaker;
-    start_guarded(&a, 1);
-    set(&outcome, EIO);
-    for (unsigned i = 0; i < 10; i++)
-        cr_assert_eq(request(report), 0);
-    cr_assert_eq(request(report), -ECONNREFUSED);
-    request_until_let_in(report); /* a probe that fails */
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
-    set(&outcome, 0);
-    request_until_let_in(report);
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_HALF_OPEN);
-    cr_assert_eq(request(report), 0);
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_CLOSED);
-    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
-    cr_assert_eq(last.guards.breaker_opened, 2);
-    cr_assert_eq(last.guards.breaker_probes, 3);
-    cr_assert_eq(last.guards.refused_breaker, last.total.rejected);
-    static const int expected[] = {WEIR_BREAKER_OPEN, WEIR_BREAKER_HALF_OPEN, WEIR_BREAKER_OPEN, WEIR_BREAKER_HALF_OPEN,
-                                   WEIR_BREAKER_CLOSED};
-    cr_assert_eq(states.n, 5);
-    cr_assert_eq(memcmp(states.level, expected, sizeof expected), 0);
-}
-
-Test(admission, refusals_by_a_full_queue_open_a_breaker_fed_with_rejections)
-{
-    weir_admission a = breaker_fed_by(WEIR_FEED_REJECTIONS);
-    start_guarded(&a, 1);
-    close_gate();
-    for (unsigned i = 0; i < QUEUE; i++)
-        cr_assert_eq(submit_one(&tasks[i]), 0);
-    for (unsigned i = 0; i < 2 * QUEUE && breaker_state() == WEIR_BREAKER_CLOSED; i++)
-        cr_assert_eq(submit_one(&tasks[QUEUE]), -EAGAIN);
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
-    cr_assert_eq(submit_one(&tasks[QUEUE]), -ECONNREFUSED);
-    open_gate(QUEUE);
-    request_until_let_in(run_empty);
-    request_until_let_in(run_empty);
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_CLOSED);
-    stop(rt);
-}
-
-Test(admission, refusals_by_another_guard_open_a_breaker_fed_with_rejections)
-{
-    weir_admission a = breaker_fed_by(WEIR_FEED_REJECTIONS);
-    a.guards |= WEIR_GUARD_DEPTH;
-    a.depth_high = 5;
-    start_guarded(&a, 1);
-    close_gate();
-    for (unsigned i = 0; i < 5; i++)
-        cr_assert_eq(submit_one(&tasks[i]), 0);
-    for (unsigned i = 0; i < QUEUE && breaker_state() == WEIR_BREAKER_CLOSED; i++)
-        cr_assert_eq(submit_one(&tasks[5]), -ENOBUFS);
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
-    open_gate(5);
-    stop(rt);
-}
-
-Test(admission, long_waits_open_a_breaker_fed_with_queue_time)
-{
-    weir_admission a = breaker_fed_by(WEIR_FEED_QUEUE_TIME);
-    a.slow_ns = NS_PER_MS;
-    start_guarded(&a, 1);
-    close_gate();
-    for (unsigned i = 0; i < 20; i++)
-        cr_assert_eq(submit_one(&tasks[i]), 0);
-    sleep_ms(5);
-    open_gate(20);
-    cr_assert_eq(stats().guards.breaker_opened, 1);
-    stop(rt);
-}
-
-Test(admission, probe_that_finds_the_queue_full_is_given_back)
-{
-    weir_admission a = breaker_fed_by(WEIR_FEED_REPORTS);
-    start_guarded(&a, 1);
-    set(&outcome, EIO);
-    for (unsigned i = 0; i < 10; i++)
-        cr_assert_eq(request(report), 0);
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_OPEN);
-    weir_admission off = admission(0);
-    cr_assert_eq(weir_admission_set(rt, &off), 0);
-    set(&ran, 0);
-    close_gate();
-    for (unsigned i = 0; i < QUEUE; i++)
-        cr_assert_eq(submit_one(&tasks[i]), 0);
-    a.breaker.min_calls = 1;
-    cr_assert_eq(weir_admission_set(rt, &a), 0); /* turned on: begins afresh, closed */
-    cr_assert_eq(breaker_state(), WEIR_BREAKER_CLOSED);
-    uint64_t before = tasks[QUEUE].state.v;
-    cr_assert_eq(submit_one(&tasks[QUEUE]), -EAGAIN);
-    cr_assert_eq(weir_submit(rt, &tasks[QUEUE], WEIR_BLOCK_UNTIL, 1), -ETIMEDOUT); /* a deadline in the past */
-    cr_assert_eq(tasks[QUEUE].state.v, before);
-    set(&ran, 0);
-    open_gate(QUEUE);
-    cr_assert_eq(request(report), 0); /* fails: open */
-    uint64_t end = in_ms(LONG_TIME_MS);
-    sleep_ms(40);
-    close_gate(); /* the gate is the first probe */
-    int r = 0;
-    for (unsigned i = 0; i < 4 && (r = submit_one(&tasks[i])) == 0; i++)
-        continue;
-    cr_assert_eq(r, -ECONNREFUSED, "two probes, of which the gate is one");
-    cr_assert_lt(weir_now(), end);
-    set(&gate_open, 1);
-    stop(rt);
-}
-
 /* --- bad input -------------------------------------------------------------------------------------------------- */
 
 static void refused(const weir_admission *a, const char *field)
@@ -560,10 +314,10 @@ static void refused(const weir_admission *a, const char *field)
 
 Test(admission, bad_numbers_are_refused_and_nothing_changes)
 {
-    weir_admission good = breaker_fed_by(WEIR_FEED_REPORTS);
+    weir_admission good = admission(WEIR_GUARD_DEPTH);
+    good.feeds = WEIR_FEED_REPORTS;
     good.mark_high = good.depth_high = 10;
     good.on_mark = on_mark;
-    good.guards = WEIR_GUARD_DEPTH;
     start_guarded(&good, 1);
     REFUSED(UINT32_C(1) << 4, "guards", );
     REFUSED(0, "size", a.size = 0);

@@ -224,7 +224,7 @@ Test(io_fault, operations_that_the_kernel_does_not_take_end_at_their_deadline_an
         o[i].io.deadline = i % 2 == 0 ? in_ms(SHORT_MS) : WEIR_FOREVER;
         run(&o[i], start_readable, p[0]);
     }
-    /* A ring's worth of them waits for the kernel, which knows of neither them nor their cancels: one that nobody does. */
+    /* A ring's worth of them waits for the kernel, which knows of neither them nor their cancels. */
     let_it_begin();
     let_it_begin();
     unsigned late = 0;

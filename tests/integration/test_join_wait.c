@@ -55,7 +55,8 @@ Test(join_wait, ten_thousand_nested_joins_of_stolen_tasks_fit_the_stacks)
         bool in_time = weir_now() < patience_end;
         stop(rt);
         cr_assert_eq(result, DEPTH);
-        cr_assert(!in_time || get(&stolen) > DEPTH / 10, "too few were stolen for the test to mean anything: %u", get(&stolen));
+        cr_assert(!in_time || get(&stolen) > DEPTH / 10, "too few were stolen for the test to mean anything: %u",
+                  get(&stolen));
     }
 }
 

@@ -1,44 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_submit.c - what must hold for work from outside: the four policies, batches, refusals, calls, accounting.
+ * test_submit.c - what must hold for work from outside: the four policies, batches, refusals, accounting.
  */
-#include "support.h"
 #include "fib.h"
+#include "submit_rig.h"
 
 TestSuite(submit, .timeout = 60);
-
-static weir_atomic_u32 ran, entered, gate;
-
-static weir_task *count_one(weir_worker *w, weir_task *self)
-{
-    (void)w, (void)self;
-    add(&ran, 1);
-    return NULL;
-}
-
-/* Holds its worker until the gate opens. */
-static weir_task *wait_for_gate(weir_worker *w, weir_task *self)
-{
-    (void)w, (void)self;
-    add(&entered, 1);
-    reaches(&gate, 1);
-    add(&ran, 1);
-    return NULL;
-}
-
-/* One worker, held at the gate, and a full injector of that capacity. */
-static weir_runtime *start_full(uint32_t capacity, uint32_t guests, weir_task *holder, weir_task *fillers)
-{
-    weir_config c = config_of(1);
-    c.queue_capacity = capacity;
-    c.guests = guests;
-    weir_runtime *rt = start_config(&c);
-    submit_ok(rt, holder, wait_for_gate);
-    cr_assert(reaches(&entered, 1));
-    for (uint32_t i = 0; i < capacity; i++)
-        submit_ok(rt, &fillers[i], count_one);
-    return rt;
-}
 
 static weir_task holder, fillers[64], extra[64];
 
@@ -68,38 +35,6 @@ Test(submit, try_on_a_full_injector_is_refused_counted_and_changes_nothing)
         cr_assert_eq(s.total.rejected, 10);
         cr_assert_eq(s.queue_depth, 0);
     }
-}
-
-struct submitter {
-    pthread_t thread;
-    weir_runtime *rt;
-    weir_task *tasks;
-    unsigned n;
-    weir_policy policy;
-    int result;
-    weir_atomic_u32 done;
-};
-
-static void *submit_all(void *arg)
-{
-    struct submitter *s = arg;
-    s->result = 0;
-    for (unsigned i = 0; i < s->n && s->result == 0; i++) {
-        weir_task_init(&s->tasks[i], count_one);
-        s->result = weir_submit(s->rt, &s->tasks[i], s->policy, in_ms(LONG_TIME_MS));
-    }
-    set(&s->done, 1);
-    return NULL;
-}
-
-static void begin_submitter(struct submitter *s, weir_runtime *rt, weir_task *tasks, unsigned n, weir_policy policy)
-{
-    s->rt = rt;
-    s->tasks = tasks;
-    s->n = n;
-    s->policy = policy;
-    set(&s->done, 0);
-    cr_assert_eq(pthread_create(&s->thread, NULL, submit_all, s), 0);
 }
 
 Test(submit, blocked_submit_sleeps_until_there_is_room)
@@ -412,12 +347,6 @@ Test(submit, bad_arguments_are_refused_and_change_nothing)
     cr_assert_eq(get(&ran), 0);
 }
 
-static void count_call(weir_worker *w, void *arg)
-{
-    (void)w, (void)arg;
-    add(&ran, 1);
-}
-
 static void expect_shutdown(weir_runtime *rt)
 {
     weir_stats s = {.size = sizeof s};
@@ -445,200 +374,4 @@ Test(submit, every_call_on_a_stopped_runtime_is_refused)
     stop(new);
     expect_shutdown(old);
     cr_assert_eq(get(&ran), 1);
-}
-
-/* --- weir_call ------------------------------------------------------------------------------------------------ */
-
-static void nested_call(weir_worker *w, void *arg)
-{
-    weir_worker **seen = arg;
-    *seen = w;
-    if (weir_self() != w || weir_call(weir_worker_runtime(w), count_call, NULL) != 0)
-        abort();
-}
-
-struct across {
-    weir_runtime *other;
-    int result, submitted;
-    weir_task task;
-};
-
-static void call_other(weir_worker *w, void *arg)
-{
-    struct across *a = arg;
-    (void)w;
-    a->result = weir_call(a->other, count_call, NULL);
-    weir_task_init(&a->task, count_one);
-    a->submitted = weir_submit(a->other, &a->task, WEIR_TRY, 0);
-}
-
-Test(submit, call_from_outside_inside_and_another_runtimes_worker)
-{
-    weir_runtime *a = start(2), *b = start(2);
-    weir_worker *seen = NULL;
-    struct across across = {.other = b, .result = 1, .submitted = 1};
-    cr_assert_null(weir_self());
-    call(a, nested_call, &seen);
-    cr_assert_not_null(seen);
-    cr_assert_eq(get(&ran), 1, "a call on the runtime's own worker is a plain call");
-    call(a, call_other, &across);
-    cr_assert_eq(across.result, -EDEADLK);
-    cr_assert_eq(across.submitted, 0, "submitting to another runtime is all right");
-    stop(b);
-    stop(a);
-    cr_assert_eq(get(&ran), 2);
-}
-
-struct identity {
-    weir_runtime *rt;
-    unsigned index;
-};
-
-static void who_am_i(weir_worker *w, void *arg)
-{
-    struct identity *id = arg;
-    id->rt = weir_worker_runtime(w);
-    id->index = weir_worker_index(w);
-}
-
-Test(submit, worker_knows_its_runtime_and_number)
-{
-    weir_runtime *rt = start(3);
-    for (unsigned i = 0; i < 50; i++) {
-        struct identity id = {NULL, 99};
-        call(rt, who_am_i, &id);
-        cr_assert_eq(id.rt, rt);
-        cr_assert_lt(id.index, 3);
-    }
-    stop(rt);
-}
-
-static void *call_in_thread(void *arg)
-{
-    return (void *)(intptr_t)weir_call(arg, count_call, NULL);
-}
-
-Test(submit, call_that_was_not_begun_is_cancelled_by_a_discarding_stop)
-{
-    pthread_t thread;
-    void *result = NULL;
-    weir_config c = config_of(1);
-    weir_runtime *rt = start_config(&c);
-    submit_ok(rt, &holder, wait_for_gate);
-    cr_assert(reaches(&entered, 1));
-    cr_assert_eq(pthread_create(&thread, NULL, call_in_thread, rt), 0);
-    weir_stats s = {.size = sizeof s};
-    do
-        cr_assert_eq(weir_stats_read(rt, &s, NULL, 0), 0);
-    while (s.queue_depth == 0);
-    cr_assert_eq(weir_stop(rt, WEIR_DISCARD, in_ms(10)), -ETIMEDOUT);
-    set(&gate, 1);
-    pthread_join(thread, &result);
-    cr_assert_eq((int)(intptr_t)result, -ECANCELED);
-    s = stop_and_read(rt, WEIR_DISCARD);
-    cr_assert_eq(s.total.tasks_discarded, 1);
-    cr_assert_eq(get(&ran), 1);
-}
-
-/* --- many submitters ------------------------------------------------------------------------------------------ */
-
-#define CROWD 300u /* more threads than handle.c has records of visitors */
-
-static weir_runtime *crowded;
-static weir_atomic_u32 arrived;
-
-/* Inside while all others are, and once more after that. */
-static void *submit_in_a_crowd(void *own)
-{
-    weir_task *t = own;
-    for (unsigned i = 0; i < 2; i++) {
-        weir_task_init(&t[i], count_one);
-        cr_assert_eq(weir_submit(crowded, &t[i], WEIR_BLOCK, 0), 0);
-        add(&arrived, 1);
-        cr_assert(reaches(&arrived, CROWD));
-    }
-    return NULL;
-}
-
-Test(submit, more_threads_than_have_records_submit_and_leave_them_to_others)
-{
-    static weir_task tasks[CROWD][2];
-    for (unsigned round = 1; round <= 2; round++) {
-        pthread_t thread[CROWD];
-        crowded = start(2);
-        set(&arrived, 0);
-        set(&ran, 0);
-        for (unsigned i = 0; i < CROWD; i++)
-            cr_assert_eq(pthread_create(&thread[i], NULL, submit_in_a_crowd, tasks[i]), 0);
-        for (unsigned i = 0; i < CROWD; i++)
-            cr_assert_eq(pthread_join(thread[i], NULL), 0);
-        stop(crowded);
-        cr_assert_eq(get(&ran), 2 * CROWD);
-        cr_assert_eq(weir_submit(crowded, &tasks[0][0], WEIR_TRY, 0), -ESHUTDOWN);
-    }
-}
-
-#define QUEUED_THREADS 8u
-
-static struct queued {
-    weir_runtime *rt;
-    weir_task task;
-    pthread_t thread;
-} queued[QUEUED_THREADS];
-static weir_atomic_u32 queued_tid, turns, turn[QUEUED_THREADS]; /* whose task ran first, second ... */
-
-static weir_task *note_turn(weir_worker *w, weir_task *self)
-{
-    (void)w;
-    for (uint32_t i = 0; i < QUEUED_THREADS; i++)
-        if (self == &queued[i].task)
-            set(&turn[get(&turns)], i);
-    add(&turns, 1);
-    return NULL;
-}
-
-static void *submit_one(void *arg)
-{
-    struct queued *q = arg;
-    set(&queued_tid, (uint32_t)gettid());
-    submit_ok(q->rt, &q->task, note_turn);
-    return NULL;
-}
-
-Test(submit, blocked_submitters_get_room_in_the_order_in_which_they_came)
-{
-    weir_runtime *rt = start_full(1, 0, &holder, fillers);
-    for (uint32_t i = 0; i < QUEUED_THREADS; i++) {
-        queued[i].rt = rt;
-        set(&queued_tid, 0);
-        cr_assert_eq(pthread_create(&queued[i].thread, NULL, submit_one, &queued[i]), 0);
-        cr_assert(reaches(&queued_tid, 1));
-        cr_assert(falls_asleep(get(&queued_tid)));
-    }
-    set(&gate, 1);
-    for (uint32_t i = 0; i < QUEUED_THREADS; i++)
-        pthread_join(queued[i].thread, NULL);
-    stop_and_read(rt, WEIR_DRAIN);
-    cr_assert_eq(get(&turns), QUEUED_THREADS);
-    for (uint32_t i = 0; i < QUEUED_THREADS; i++)
-        cr_assert_eq(get(&turn[i]), i, "number %u was let in in the place of %u", get(&turn[i]), i);
-}
-
-Test(submit, many_submitters_through_an_injector_of_one_lose_nothing)
-{
-    static struct submitter s[8];
-    static weir_task tasks[8][2000];
-    weir_config c = config_of(4);
-    c.queue_capacity = 1;
-    weir_runtime *rt = start_config(&c);
-    for (unsigned i = 0; i < 8; i++)
-        begin_submitter(&s[i], rt, tasks[i], 2000, i % 2 ? WEIR_BLOCK : i % 4 ? WEIR_BLOCK_UNTIL : WEIR_RUN_IN_CALLER);
-    for (unsigned i = 0; i < 8; i++) {
-        pthread_join(s[i].thread, NULL);
-        cr_assert_eq(s[i].result, 0);
-    }
-    weir_stats last = stop_and_read(rt, WEIR_DRAIN);
-    cr_assert_eq(get(&ran), 16000);
-    cr_assert_eq(last.total.submitted, 16000);
-    cr_assert_eq(last.total.tasks_run, 16000);
 }

@@ -141,8 +141,7 @@ static weir_task *stuck_run(weir_worker *w, weir_task *t)
     return NULL;
 }
 
-/* The same where workers share a processor, and both tasks wait outside: who is called takes one of them, and it is
- * called although somebody searches. */
+/* Workers share a processor, and both tasks wait outside: one is called although somebody searches. */
 static void setup_crowd_and_spare(void)
 {
     create_with_spare(2, 4);
