@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,6 @@
 #define LINE_TEXT 512u   /* bytes */
 #define LIMIT_TEXT "16384" /* of httpd: more than there are, as Go's server has no limits */
 #define WORDS 16u
-#define KIB_PER_MB 1024.0
 #define SPARE_DESCRIPTORS 100u /* of a process, beyond its connections */
 
 extern char **environ;
@@ -109,16 +109,8 @@ static bool finish(struct process *p, double *cpu)
 /* MB of the peak of a process's resident memory. */
 static double peak_mb(pid_t pid)
 {
-    char path[64], line[LINE_TEXT];
-    double kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "re");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kib = strtod(line + 6, NULL);
-    if (f != NULL)
-        fclose(f);
-    return kib / KIB_PER_MB;
+    double peak = process_status_bytes(pid, "VmHWM:");
+    return peak < 0 ? 0 : peak / PROCESS_MB;
 }
 
 /* --- one run ----------------------------------------------------------------------------------------------------- */
@@ -185,17 +177,6 @@ static struct sample run_one(enum side side, const char *program, char *folder, 
 }
 
 /* --- the benchmark ----------------------------------------------------------------------------------------------- */
-
-static bool find(const char *name, char *path)
-{
-    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (n <= 0)
-        return false;
-    path[n] = '\0';
-    char *end = strrchr(path, '/');
-    size_t room = (size_t)(path + PATH_MAX - (end + 1));
-    return (size_t)snprintf(end + 1, room, "%s", name) < room && access(path, X_OK) == 0;
-}
 
 /* The figures of one request with so many connections. */
 struct series {
@@ -313,7 +294,8 @@ static void run(const struct bench_case *c, const struct bench_options *o)
         seconds = o->seconds;
     bool there[SIDES];
     for (unsigned side = 0; side < SIDES; side++)
-        there[side] = bench_takes_part(o, names[side], side != GO || o->peers) && find(files[side], programs[side]);
+        there[side] = bench_takes_part(o, names[side], side != GO || o->peers) &&
+                      process_sibling(files[side], X_OK, programs[side]);
     if (system("command -v wrk >/dev/null 2>&1") != 0) {
         fprintf(stderr, "http: wrk is not here\n");
         return;

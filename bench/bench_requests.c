@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "process.h"
 #include "requests/plan.h"
 
 #include <errno.h>
@@ -35,18 +36,6 @@ struct account {
     uint64_t offered, completed, rejected, shed, discarded, checksum;
     double busy_s, p50, p99, p999, rss_mb, cpu_s, pause, grow, shrink;
 };
-
-/* Beside this executable; false: not there. */
-static bool program_path(const char *name, char *path)
-{
-    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (n <= 0)
-        return false;
-    path[n] = '\0';
-    char *end = strrchr(path, '/');
-    size_t room = (size_t)(path + PATH_MAX - (end + 1));
-    return (size_t)snprintf(end + 1, room, "%s", name) < room && access(path, X_OK) == 0;
-}
 
 static pid_t spawn(char **arguments, int output)
 {
@@ -87,7 +76,7 @@ static bool is_there(const struct entrant *e)
 {
     char path[PATH_MAX], line[LINE_TEXT];
     char *arguments[] = {path, (char *)(uintptr_t)e->name, NULL};
-    return program_path(e->program, path) && run_program(arguments, line);
+    return process_sibling(e->program, X_OK, path) && run_program(arguments, line);
 }
 
 /* The words of --launcher, split at blanks; *text is kept in pieces. Returns their number. */
@@ -110,7 +99,7 @@ static struct account run_entrant(const struct workload *w, const struct entrant
     uint32_t io_us = o->quick && w->quick_io_us != 0 ? w->quick_io_us : w->io_us;
     const unsigned values[NUMBERS] = {e->workers, e->max_workers, e->queue, w->burn_before, w->burn_after,
                                       e->role == ROLE_FLOOR ? 0 : io_us};
-    if (!program_path(e->program, path))
+    if (!process_sibling(e->program, X_OK, path))
         bench_fail("%s is gone", e->program);
     (e->role == ROLE_FLOOR ? plan_floor_segments : w->segments)(w, o->quick, segments);
     snprintf(launcher, sizeof launcher, "%s", o->launcher != NULL ? o->launcher : "");

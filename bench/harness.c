@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "process.h"
 #include "report.h"
 
 #include <errno.h>
@@ -268,45 +269,19 @@ static void prepare(const struct bench_case *c, const struct contestant *k, stru
 
 /* --- memory ---------------------------------------------------------------------------------------------------- */
 
-/* A figure in KiB from /proc/self/status, in bytes. */
-static double status_bytes(const char *field)
-{
-    char line[256];
-    double kib = -1.0;
-    FILE *f = fopen("/proc/self/status", "re");
-    if (f == NULL)
-        return -1.0;
-    while (fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, field, strlen(field)) == 0)
-            kib = strtod(line + strlen(field), NULL);
-    fclose(f);
-    return kib < 0 ? -1.0 : kib * 1024.0;
-}
-
-/* Lets VmHWM start again from the present size. Where that is refused, it counts from the child's beginning. */
-static void reset_peak(void)
-{
-    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t written = write(fd, "5", 1);
-    (void)written;
-    close(fd);
-}
-
 /* In the child: how far the peak of the resident set rises above its size after the input and the threads are there. */
 static double measure_memory(const struct bench_case *c, struct contestant *k)
 {
     struct bench_input in = {0};
     set_up(c, k, &in);
     begin(k);
-    reset_peak();
-    double before = status_bytes("VmRSS:");
+    process_reset_peak();
+    double before = process_status_bytes(getpid(), "VmRSS:");
     prepare(c, k, &in);
     run_once(c, k, &in, 0);
     if (k->peer->memory != NULL)
         return k->peer->memory(k->state);
-    double peak = status_bytes("VmHWM:");
+    double peak = process_status_bytes(getpid(), "VmHWM:");
     return before < 0 || peak < 0 ? -1.0 : peak > before ? peak - before : 0.0;
 }
 

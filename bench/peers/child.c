@@ -90,55 +90,22 @@ static void end(void *state)
     free(c);
 }
 
-static double run_fib(void *state, const struct bench_input *in)
-{
-    return ask(state, "fib", in);
-}
-
-static double run_nqueens(void *state, const struct bench_input *in)
-{
-    return ask(state, "nqueens", in);
-}
-
-static double run_uts(void *state, const struct bench_input *in)
-{
-    return ask(state, "uts_t1", in); /* the tree is the size */
-}
-
-static double run_integrate(void *state, const struct bench_input *in)
-{
-    return ask(state, "integrate", in);
-}
-
-static double run_skynet(void *state, const struct bench_input *in)
-{
-    return ask(state, "skynet", in);
-}
-
-static double run_flat(void *state, const struct bench_input *in)
-{
-    return ask(state, "flat", in);
-}
-
-static double run_timers_start(void *state, const struct bench_input *in)
-{
-    return ask(state, "timers_start", in);
-}
-
-static double run_timers_cancel(void *state, const struct bench_input *in)
-{
-    return ask(state, "timers_cancel", in);
-}
-
-static double run_timers_late50(void *state, const struct bench_input *in)
-{
-    return ask(state, "timers_late50", in);
-}
-
-static double run_timers_late99(void *state, const struct bench_input *in)
-{
-    return ask(state, "timers_late99", in);
-}
+/* The function that asks for one benchmark. */
+#define ASKS(function, bench) \
+    static double function(void *state, const struct bench_input *in) \
+    { \
+        return ask(state, bench, in); \
+    }
+ASKS(run_fib, "fib")
+ASKS(run_nqueens, "nqueens")
+ASKS(run_uts, "uts_t1") /* the tree is the size */
+ASKS(run_integrate, "integrate")
+ASKS(run_skynet, "skynet")
+ASKS(run_flat, "flat")
+ASKS(run_timers_start, "timers_start") /* these answers are figures: ns */
+ASKS(run_timers_cancel, "timers_cancel")
+ASKS(run_timers_late50, "timers_late50")
+ASKS(run_timers_late99, "timers_late99")
 
 static const struct peer_case cases[] = {
     {"fib", run_fib},
@@ -148,7 +115,7 @@ static const struct peer_case cases[] = {
     {"integrate", run_integrate},
     {"skynet", run_skynet},
     {"flat", run_flat},
-    {"timers_start", run_timers_start}, /* answers are figures: ns */
+    {"timers_start", run_timers_start},
     {"timers_cancel", run_timers_cancel},
     {"timers_late50", run_timers_late50},
     {"timers_late99", run_timers_late99},

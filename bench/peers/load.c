@@ -7,6 +7,7 @@
  * missing or can't be loaded just does not take part.
  */
 #include "../harness.h"
+#include "../process.h"
 #include "child.h"
 
 #include <dlfcn.h>
@@ -21,23 +22,17 @@ static const char *const programs[] = {"go", "rayon"};
 #define PROGRAMS (sizeof programs / sizeof *programs)
 
 /* Where a peer is: in the folder of this executable. False when it is not there. */
-static bool peer_path(const char *name, const char *suffix, int mode, char *path, size_t size)
+static bool peer_path(const char *name, const char *suffix, int mode, char *path)
 {
-    ssize_t n = readlink("/proc/self/exe", path, size - 1);
-    if (n <= 0)
-        return false;
-    path[n] = '\0';
-    char *end = strrchr(path, '/');
-    if (end == NULL)
-        return false;
-    size_t room = size - (size_t)(end + 1 - path);
-    return (size_t)snprintf(end + 1, room, "peer-%s%s", name, suffix) < room && access(path, mode) == 0;
+    char file[NAME_MAX];
+    return (size_t)snprintf(file, sizeof file, "peer-%s%s", name, suffix) < sizeof file &&
+           process_sibling(file, mode, path);
 }
 
 static const struct peer *load_object(const char *name)
 {
     char path[PATH_MAX];
-    if (!peer_path(name, ".so", R_OK, path, sizeof path))
+    if (!peer_path(name, ".so", R_OK, path))
         return NULL;
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (object == NULL) {
@@ -53,7 +48,7 @@ static const struct peer *load_object(const char *name)
 static const struct peer *load_program(size_t i)
 {
     static char path[PROGRAMS][PATH_MAX];
-    if (!peer_path(programs[i], "", X_OK, path[i], sizeof path[i]))
+    if (!peer_path(programs[i], "", X_OK, path[i]))
         return NULL;
     return child_peer(programs[i], path[i]);
 }

@@ -13,6 +13,7 @@
  * result that another computation does not give, a sum that does not fit the results: likewise.
  */
 #define _GNU_SOURCE
+#include "../process.h"
 #include "server.h"
 
 #include <errno.h>
@@ -63,30 +64,6 @@ static void *touched(size_t bytes)
 }
 
 /* --- the process ----------------------------------------------------------------------------------------------- */
-
-static double status_mb(const char *field)
-{
-    char line[256];
-    double kib = -1;
-    FILE *f = fopen("/proc/self/status", "re");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, field, strlen(field)) == 0)
-            kib = strtod(line + strlen(field), NULL);
-    if (f != NULL)
-        fclose(f);
-    return kib / 1024;
-}
-
-/* Lets VmHWM begin again. Where that is refused it counts from the program's start. */
-static void reset_peak(void)
-{
-    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t written = write(fd, "5", 1);
-    (void)written;
-    close(fd);
-}
 
 static double cpu_s(void)
 {
@@ -305,11 +282,11 @@ int main(int argc, char **argv)
     struct server_account account = {.pause_ms = -1};
 
     server->start(&l, &options);
-    reset_peak();
-    double rss = status_mb("VmRSS:"), cpu = cpu_s();
+    process_reset_peak();
+    double rss = process_status_bytes(getpid(), "VmRSS:"), cpu = cpu_s();
     struct outcome outcome = run_load(server, &load, &l);
     cpu = cpu_s() - cpu;
-    rss = status_mb("VmHWM:") - rss;
+    rss = (process_status_bytes(getpid(), "VmHWM:") - rss) / PROCESS_MB;
     server->stop(&account);
     print_result(&l, &load, &outcome, &account, rss > 0 ? rss : 0, cpu);
     return 0;

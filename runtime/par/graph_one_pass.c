@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * graph_one_pass.c - lays out a graph whose nodes and edges came in an order that suits, in one pass over the edges: row
- * by row, in the memory that they are in, or row by row but for the edges of the first node that has any, the hub.
+ * graph_one_pass.c - lays out a graph whose nodes and edges came in an order that suits, in one pass over the edges:
+ * row by row, in the memory that they are in, or row by row but for the edges of the first node that has any, the hub.
  *
  * Threads: the builder.
  * Invariants: a node's predecessors come before it, so when the pass comes to its row all that leads there was counted.
@@ -28,8 +28,8 @@ static bool is_in_order(const struct freeze *f)
     return in_order;
 }
 
-/* The same, but that edges from the hub may come between others. Returns how many there are; 0: it is not so. What comes
- * before and after one from the hub is not compared. */
+/* The same, but that edges from the hub may come between others. Returns how many there are; 0: it is not so. What
+ * comes before and after one from the hub is not compared. */
 static uint32_t edges_of_hub(const struct freeze *f)
 {
     const struct raw_edge *raw = f->raw;

@@ -145,7 +145,8 @@ Test(graph, rows_in_whatever_order_make_the_same_graph)
         }
     }
     stop(rt);
-    for (enum row_order kind = 0; kind < ROW_ORDERS; kind++) { /* a double in the last row: what was laid out until then is taken back */
+    /* A double in the last row: what was laid out until then is taken back. */
+    for (enum row_order kind = 0; kind < ROW_ORDERS; kind++) {
         weir_graph *g = graph();
         graph_by_rows(g, 5, kind, n);
         weir_edge twice = {n[NODES - 2], n[NODES - 1]}, doubles[] = {twice, twice};

@@ -309,8 +309,8 @@ Test(graph_build, a_cycle_is_named_and_nothing_has_changed)
     drop(g, NULL);
 }
 
-/* A fan of `width` nodes from the first to the last, row by row or in turns, with one edge twice, at once or at the end;
- * nodes may come in an order that leads backward. */
+/* A fan of `width` nodes from the first to the last, row by row or in turns, with one edge twice, at once or at the
+ * end; nodes may come in an order that leads backward. */
 static void check_double(uint32_t width, bool by_rows, bool backward, bool at_once)
 {
     weir_graph *g = graph();
